@@ -1,0 +1,2 @@
+//! chom-bundle.
+fn main() {}

@@ -1,0 +1,2 @@
+//! chom-install.
+fn main() {}
