@@ -1,0 +1,6 @@
+//! chom-bundle: one inventory in, one verified and reproducible bundle per host out.
+//!
+//! Data moves one way: `inventory` -> `resolve` -> `render` -> `assemble` -> `pack`. No module reaches
+//! back to an earlier one.
+
+pub mod stack;

@@ -1,0 +1,3 @@
+//! Stacks and components: read from `targets/`, built in or laid over, and checked once.
+
+pub mod component;
