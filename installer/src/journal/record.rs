@@ -1,0 +1,84 @@
+//! What a journal says. Every record is durable before the effect that it announces.
+
+use chom_format::StepId;
+use serde::{Deserialize, Serialize};
+
+use crate::resource::{Fingerprint, Resource, Restored, Saved};
+
+/// One record. New variants and fields may be added; none may change its meaning, for old journals are read for ever.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// A transaction begins.
+    Begin {
+        /// Format of the journal.
+        format: u32,
+        /// Number of the transaction.
+        id: u64,
+        /// Name of the bundle.
+        bundle: String,
+        /// Wall clock, RFC 3339, for people.
+        at: String,
+        /// Boot id, to tell a reboot from a pause.
+        boot_id: String,
+        /// Who called it, and from where.
+        by: String,
+    },
+    /// A resource is saved: its original is durable in the store.
+    Saved {
+        /// Which.
+        resource: Resource,
+        /// How it was.
+        saved: Saved,
+    },
+    /// A step is about to have effects.
+    Intent {
+        /// Which.
+        step: StepId,
+    },
+    /// A step has had its effects.
+    Done {
+        /// Which.
+        step: StepId,
+        /// What each touched resource needs remembered, see `Restore::after`.
+        after: Vec<(Resource, serde_json::Value)>,
+    },
+    /// Something failed; the run turns back.
+    Failed {
+        /// The step, when it was one.
+        step: Option<StepId>,
+        /// The first error.
+        cause: String,
+    },
+    /// All checks passed.
+    Healthy,
+    /// The transaction stands.
+    Committed {
+        /// Wall clock, RFC 3339.
+        at: String,
+    },
+    /// The host is being put back, after a failure or because a person asked.
+    RollingBack {
+        /// Why.
+        cause: String,
+    },
+    /// One resource is back.
+    Restored {
+        /// Which.
+        resource: Resource,
+        /// How it went.
+        restored: Restored,
+    },
+    /// All is back, proved by reading everything again.
+    RolledBack {
+        /// Every touched resource with its fingerprint now, equal to the saved one.
+        proof: Vec<(Resource, Fingerprint)>,
+        /// Wall clock, RFC 3339.
+        at: String,
+    },
+    /// Not all could be put back.
+    Stuck {
+        /// What needs a person.
+        conflicts: Vec<String>,
+    },
+}

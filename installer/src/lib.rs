@@ -1,0 +1,16 @@
+//! chom-install: one bundle in; the host is afterwards what the bundle says, or exactly what it was.
+//!
+//! ```text
+//! open -> preflight -> observe -> plan -> begin -> apply -> check -> expose -> commit
+//!                                            \__ any failure, signal, crash __/
+//!                                                 restore, prove, report
+//! ```
+//!
+//! `step` knows how to go forward and never back. `resource` knows how to put things back and never
+//! forward. `engine` knows neither kind: it saves, announces, runs, and restores. All of them touch the
+//! host through one door, [`sys::Sys`].
+
+pub mod journal;
+pub mod resource;
+pub mod step;
+pub mod sys;

@@ -1,0 +1,132 @@
+//! Steps: forward only. A step says what it touches, decides by looking, and applies. It never undoes
+//! itself: the engine restores the resources that it named.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chom_format::step::{Content, Phase};
+use chom_format::{HostPath, StepId};
+use serde::Serialize;
+
+use crate::resource::Resource;
+use crate::sys::{PathState, Sys, SysError};
+
+/// One kind of step.
+pub trait Step {
+    /// Every resource that `apply` may change. The engine saves each before the step's first effect.
+    fn touches(&self, sys: &dyn Sys) -> Result<Vec<Resource>, StepError>;
+
+    /// Looks at the host and decides. Changes nothing. `context` holds what earlier steps of this run will have done.
+    fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError>;
+
+    /// Makes it so.
+    fn apply(&self, sys: &mut dyn Sys, context: &Context) -> Result<(), StepError>;
+}
+
+/// What a step is told of the run that it is part of.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// The opened bundle's folder; contents are read from it and checked again while they are copied.
+    pub bundle: PathBuf,
+    /// Paths that earlier steps of this run change, with what will be there.
+    pub changed: BTreeMap<HostPath, Upcoming>,
+    /// Where a transaction may keep its staged copies: `/var/lib/chom/transactions/NNNNNN/stage`.
+    pub stage: Option<HostPath>,
+    /// Steps that cannot be undone and that the operator named.
+    pub accepted: Vec<StepId>,
+    /// Accounts and packages that earlier steps of this run will have brought (names).
+    pub brought: Vec<String>,
+}
+
+/// What will be at a path once the earlier steps have run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upcoming {
+    /// A file with this content.
+    File(Content),
+    /// A link with this text.
+    Link(String),
+    /// A directory.
+    Dir,
+    /// Nothing.
+    Absent,
+}
+
+/// What a step decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "decision", rename_all = "lowercase")]
+pub enum Decision {
+    /// The host is already so.
+    Keep {
+        /// In which respect.
+        why: String,
+    },
+    /// This is to be done.
+    Change(Change),
+    /// It must not be done.
+    Refuse {
+        /// What is in the way.
+        conflict: String,
+        /// What mends it.
+        remedy: String,
+    },
+}
+
+/// A change, as the plan shows it and as apply does it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// `create`, `replace`, `remove`, `install`, `start`, `restart`, `reload`, `enable`, `run`, `open`.
+    pub verb: &'static str,
+    /// One line: what, with the decisive facts.
+    pub summary: String,
+    /// Lines of a unified diff, or one line for each package, rule or attribute that changes.
+    pub diff: Vec<String>,
+    /// How far it can be undone.
+    pub undo: Undo,
+    /// Bytes that it will put on the disk, for preflight, by path.
+    pub writes: Vec<(HostPath, u64)>,
+    /// Paths that it changes, for the steps after it.
+    #[serde(skip)]
+    pub changes: Vec<(HostPath, Upcoming)>,
+}
+
+/// How far a change can be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Undo {
+    /// Bit by bit, by putting the saved original back.
+    Exactly,
+    /// From a copy, with effects outside the file system (a service stopped and started) that leave traces in logs.
+    Copy,
+    /// Not at all.
+    Never,
+}
+
+/// Why a step could not decide or apply.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The door said no.
+    #[error(transparent)]
+    Sys(#[from] SysError),
+    /// A program that the step relies on refused, or the host is not as the plan saw it.
+    #[error("{what}")]
+    Refused {
+        /// What happened, in the words of the program that refused.
+        what: String,
+        /// What mends it.
+        hint: Option<String>,
+    },
+}
+
+/// One step's part of the plan. The plan is a contract: `seen` must still hold when the step is applied.
+#[derive(Debug, Clone, Serialize)]
+pub struct Planned {
+    /// Which step.
+    pub id: StepId,
+    /// In which phase.
+    pub phase: Phase,
+    /// What was decided.
+    pub decision: Decision,
+    /// The touched paths as they were when it was decided.
+    #[serde(skip)]
+    pub seen: Vec<(HostPath, PathState)>,
+}

@@ -1,0 +1,61 @@
+//! What can go wrong at the door: always with the operation, the object of it and the system's own words.
+
+use std::io;
+use std::time::Duration;
+
+use chom_format::Digest;
+
+/// A look, question or effect that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SysError {
+    /// A system call failed.
+    #[error("{operation} {object}")]
+    Io {
+        /// In the infinitive: `read`, `rename`.
+        operation: &'static str,
+        /// Path or program.
+        object: String,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Bytes were not those expected; nothing of them is visible.
+    #[error("content of {object} is {found}, not {wanted}")]
+    Digest {
+        /// Path.
+        object: String,
+        /// Announced.
+        wanted: Digest,
+        /// Read.
+        found: Digest,
+    },
+    /// A child did not end in time; its process group was ended.
+    #[error("`{command}` was still running after {} s and was ended{}", .timeout.as_secs(), tail(.complaint))]
+    Timeout {
+        /// The command line.
+        command: String,
+        /// Its deadline.
+        timeout: Duration,
+        /// The end of its standard error.
+        complaint: String,
+    },
+    /// A child ended with an exit code that means failure.
+    #[error("`{command}` ended with {code}{}", tail(.complaint))]
+    Failed {
+        /// The command line.
+        command: String,
+        /// Its exit code.
+        code: i32,
+        /// The end of its standard error.
+        complaint: String,
+    },
+    /// A fault that was asked for, by a rehearsal or a test.
+    #[error("deliberate fault at {0}")]
+    Injected(String),
+    /// A signal asked the run to stop.
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
+}
+
+fn tail(complaint: &str) -> String {
+    if complaint.is_empty() { String::new() } else { format!(":\n{complaint}") }
+}

@@ -1,0 +1,63 @@
+//! The only door to the host.
+//!
+//! `look` functions read, [`Sys::ask`] runs a program that changes nothing, [`Sys::effect`] is everything
+//! else, the journal's and the store's own writes included. So numbering, fault injection, tracing and
+//! running against a directory need no second path: they are other implementations of this trait.
+
+mod command;
+mod effect;
+mod error;
+mod meta;
+
+pub use command::{Command, Output};
+pub use effect::{Effect, Source};
+pub use error::SysError;
+pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
+
+use std::io::Read;
+use std::path::Path;
+
+use chom_format::HostPath;
+
+/// The host, or something that behaves like it.
+pub trait Sys: Sync {
+    /// The directory that is the host's `/`: `/` itself on the host.
+    fn root(&self) -> &Path;
+
+    /// What lies at a path, links not followed; none when nothing does.
+    fn meta(&self, path: &HostPath) -> Result<Option<Meta>, SysError>;
+
+    /// Extended attributes of a path, links not followed.
+    fn attrs(&self, path: &HostPath) -> Result<Option<Attrs>, SysError>;
+
+    /// The text of a symbolic link.
+    fn link(&self, path: &HostPath) -> Result<String, SysError>;
+
+    /// The bytes of a regular file.
+    fn open(&self, path: &HostPath) -> Result<Box<dyn Read>, SysError>;
+
+    /// The names in a directory, sorted; empty when there is no such directory.
+    fn list(&self, dir: &HostPath) -> Result<Vec<String>, SysError>;
+
+    /// Space left on the file system that holds a path (or its nearest existing parent).
+    fn space(&self, path: &HostPath) -> Result<Space, SysError>;
+
+    /// Runs a program that changes nothing and waits for it.
+    fn ask(&self, command: &Command) -> Result<Output, SysError>;
+
+    /// Does one thing to the host. Durable when it returns: files and their directories are synced.
+    fn effect(&mut self, effect: &Effect<'_>) -> Result<Output, SysError>;
+}
+
+/// Room on one file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Tells file systems apart.
+    pub device: u64,
+    /// Bytes that root may still write.
+    pub free_bytes: u64,
+    /// Inodes left; `u64::MAX` where the file system does not count them.
+    pub free_inodes: u64,
+    /// Mounted read-only.
+    pub read_only: bool,
+}
