@@ -3,4 +3,6 @@
 //! Data moves one way: `inventory` -> `resolve` -> `render` -> `assemble` -> `pack`. No module reaches
 //! back to an earlier one.
 
+pub mod cli;
 pub mod stack;
+pub mod ui;

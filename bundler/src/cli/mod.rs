@@ -1,0 +1,96 @@
+//! The command line: one file a command, no logic in any of them.
+//!
+//! A command is a clap `Args` struct with `run(self, &mut Ctx) -> Result<Exit, Error>`. To add one: its file,
+//! its `mod` line, its variant in [`Command`] and its arm in `Command::run`.
+
+mod completions;
+pub mod context;
+pub mod error;
+pub mod globals;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use chom_format::Exit;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use context::Ctx;
+pub use error::Error;
+pub use globals::Globals;
+
+use crate::ui::Printer;
+
+/// Turns one inventory into one verified, reproducible bundle per host.
+#[derive(Debug, Parser)]
+#[command(name = "chom-bundle", version, about, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands.
+#[allow(missing_docs, reason = "each variant is documented on its struct, which clap prints")]
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Completions(completions::Completions),
+}
+
+impl Command {
+    fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
+        match self {
+            Self::Completions(command) => command.run(ctx),
+        }
+    }
+}
+
+/// Runs the program with these arguments, the first of which is its name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match parse(args) {
+        Ok(cli) => cli,
+        Err(refusal) => {
+            // Help for a reader that left is no failure.
+            let _ = refusal.print();
+            return if refusal.use_stderr() { Exit::BadInput } else { Exit::Done }.code().into();
+        }
+    };
+    cli.globals.start_log();
+    let mut ctx = Ctx::new(cli.globals);
+    let exit = match cli.command.run(&mut ctx) {
+        Ok(exit) => exit,
+        Err(error) => {
+            error.print(&ctx.printer);
+            error.exit()
+        }
+    };
+    finish(&ctx.printer, exit).code().into()
+}
+
+/// The command line as clap sees it, for the completions and the manual.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = command().try_get_matches_from(args)?;
+    Cli::from_arg_matches(&matches)
+}
+
+fn finish(printer: &Printer, exit: Exit) -> Exit {
+    match printer.finish() {
+        Err(error) if exit == Exit::Done => {
+            printer.error(format_args!("the result could not be written to standard output: {error}"));
+            Exit::Failed
+        }
+        _ => exit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+}
