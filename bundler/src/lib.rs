@@ -4,5 +4,6 @@
 //! back to an earlier one.
 
 pub mod cli;
+pub mod resolve;
 pub mod stack;
 pub mod ui;
