@@ -1,0 +1,67 @@
+//! The installers are static: read from their ELF headers, and seen by running in an empty root.
+//! `ldd` is not asked, it calls a binary static that asks for an interpreter.
+
+use std::fs;
+use std::process::Command;
+
+use chom_tests::{dist, need_root, succeed};
+
+const INTERP: u32 = 3;
+const DYNAMIC: u32 = 2;
+const NEEDED: u64 = 1;
+
+struct Elf {
+    machine: u16,
+    segments: Vec<u32>,
+    needed: usize,
+}
+
+fn elf(program: &str) -> Elf {
+    let bytes = fs::read(dist(program)).unwrap();
+    let u16_at = |at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap());
+    let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    assert_eq!(&bytes[..5], b"\x7fELF\x02", "{program} is a 64-bit ELF file");
+    let (table, entry, count) = (u64_at(32) as usize, u16_at(54) as usize, u16_at(56) as usize);
+    let mut segments = Vec::new();
+    let mut needed = 0;
+    for header in (0..count).map(|n| table + n * entry) {
+        segments.push(u32_at(header));
+        if u32_at(header) == DYNAMIC {
+            let (offset, size) = (u64_at(header + 8) as usize, u64_at(header + 32) as usize);
+            needed += (offset..offset + size).step_by(16).filter(|at| u64_at(*at) == NEEDED).count();
+        }
+    }
+    Elf { machine: u16_at(18), segments, needed }
+}
+
+#[test]
+fn no_program_asks_for_an_interpreter_or_a_library() {
+    for (program, machine) in
+        [("chom-install-x86_64", 62), ("chom-install-aarch64", 183), ("chom-bundle", 62)]
+    {
+        let elf = elf(program);
+        assert_eq!(elf.machine, machine, "{program}");
+        assert!(!elf.segments.contains(&INTERP), "{program} has an INTERP segment");
+        assert_eq!(elf.needed, 0, "{program} needs a library");
+    }
+}
+
+#[test]
+fn the_installer_runs_in_an_empty_root() {
+    need_root();
+    let root = tempfile::tempdir().unwrap();
+    fs::copy(dist("chom-install-x86_64"), root.path().join("chom-install")).unwrap();
+    let version = succeed(Command::new("chroot").arg(root.path()).args(["/chom-install", "--version"]));
+    assert!(version.starts_with("chom-install "), "{version}");
+    let facts = succeed(Command::new("chroot").arg(root.path()).args(["/chom-install", "facts", "--json"]));
+    let facts: chom_format::Facts = serde_json::from_str(&facts).unwrap();
+    assert!(facts.cpu >= 1, "{facts:?}");
+}
+
+#[test]
+fn the_other_architecture_runs_under_emulation() {
+    let program = dist("chom-install-aarch64");
+    let version = succeed(Command::new("qemu-aarch64-static").arg(program).arg("--version"));
+    assert!(version.starts_with("chom-install "), "{version}");
+}
