@@ -10,7 +10,10 @@
 //! forward. `engine` knows neither kind: it saves, announces, runs, and restores. All of them touch the
 //! host through one door, [`sys::Sys`].
 
+pub mod cli;
+pub mod facts;
 pub mod journal;
 pub mod resource;
 pub mod step;
 pub mod sys;
+pub mod ui;

@@ -1,0 +1,8 @@
+//! What a person or a script sees: data on stdout, talk on stderr, never mixed.
+//!
+//! This room knows no command and changes nothing on the host. It keeps one promise: a reader or terminal
+//! that goes away is never the reason why a run stops, fails or panics; the transaction's own log has it all.
+
+mod printer;
+
+pub use printer::{Color, Printer, Talk};
