@@ -1,26 +1,33 @@
 //! Steps: forward only. A step says what it touches, decides by looking, and applies. It never undoes
 //! itself: the engine restores the resources that it named.
 
+mod detail;
+pub mod units;
+
+pub use detail::{Detail, FirewallMove, PackageMove, Run, UnitMove};
+pub use units::Snapshot;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chom_format::step::{Content, Phase};
-use chom_format::{HostPath, StepId};
+use chom_format::{AccountName, HostPath, PackageName, StepId};
 use serde::Serialize;
 
 use crate::resource::Resource;
 use crate::sys::{PathState, Sys, SysError};
 
 /// One kind of step.
-pub trait Step {
-    /// Every resource that `apply` may change. The engine saves each before the step's first effect.
-    fn touches(&self, sys: &dyn Sys) -> Result<Vec<Resource>, StepError>;
-
+pub trait Step: Send + Sync {
     /// Looks at the host and decides. Changes nothing. `context` holds what earlier steps of this run will have done.
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError>;
 
-    /// Makes it so.
-    fn apply(&self, sys: &mut dyn Sys, context: &Context) -> Result<(), StepError>;
+    /// Every resource that `apply` may change. The engine saves each before the step's first effect.
+    fn touches(&self, sys: &dyn Sys, context: &Context, change: &Change) -> Result<Vec<Resource>, StepError>;
+
+    /// Does exactly `change`, which `decide` made with the same context.
+    fn apply(&self, sys: &mut dyn Sys, context: &Context, change: &Change) -> Result<(), StepError>;
 }
 
 /// What a step is told of the run that it is part of.
@@ -34,8 +41,24 @@ pub struct Context {
     pub stage: Option<HostPath>,
     /// Steps that cannot be undone and that the operator named.
     pub accepted: Vec<StepId>,
-    /// Accounts and packages that earlier steps of this run will have brought (names).
-    pub brought: Vec<String>,
+    /// Accounts that earlier steps of this run bring.
+    pub accounts: Vec<AccountName>,
+    /// Packages that earlier steps of this run bring or replace.
+    pub packages: Vec<PackageName>,
+    /// The units of the manifest as they were when the plan was made, read in one go.
+    pub units: Arc<Snapshot>,
+}
+
+impl Context {
+    /// Adds what a planned change will have done, for the steps after it.
+    pub fn absorb(&mut self, change: &Change) {
+        self.changed.extend(change.changes.iter().cloned());
+        match &change.detail {
+            Detail::Packages { moves } => self.packages.extend(moves.iter().map(|step| step.name.clone())),
+            Detail::Account { name } => self.accounts.push(name.clone()),
+            Detail::None | Detail::Unit(_) | Detail::Firewall(_) => {}
+        }
+    }
 }
 
 /// What will be at a path once the earlier steps have run.
@@ -78,6 +101,9 @@ pub struct Change {
     pub verb: &'static str,
     /// One line: what, with the decisive facts.
     pub summary: String,
+    /// The same as data, for the kinds whose apply needs more than the step itself.
+    #[serde(skip_serializing_if = "Detail::is_none")]
+    pub detail: Detail,
     /// Lines of a unified diff, or one line for each package, rule or attribute that changes.
     pub diff: Vec<String>,
     /// How far it can be undone.

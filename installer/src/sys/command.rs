@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::view::Layer;
+
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
@@ -16,10 +18,8 @@ pub struct Command {
     pub stdin: Option<Vec<u8>>,
     /// The process group is ended after this long.
     pub timeout: Duration,
-    /// Directories seen elsewhere by the child alone, in a private mount namespace: (what, where).
-    pub binds: Vec<(std::path::PathBuf, std::path::PathBuf)>,
-    /// Directories that are empty, writable and gone afterwards, for the child alone.
-    pub scratch: Vec<std::path::PathBuf>,
+    /// Directories that the child alone sees otherwise, in a private mount namespace: see [`super::view`].
+    pub view: Vec<Layer>,
 }
 
 /// What came of it. The exit code is data: callers decide which ones are failures.
@@ -42,8 +42,7 @@ impl Command {
             user: None,
             stdin: None,
             timeout: Duration::from_secs(30),
-            binds: Vec::new(),
-            scratch: Vec::new(),
+            view: Vec::new(),
         }
     }
 

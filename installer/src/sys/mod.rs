@@ -8,16 +8,18 @@ mod command;
 mod effect;
 mod error;
 mod meta;
+pub mod view;
 
 pub use command::{Command, Output};
 pub use effect::{Effect, Source};
 pub use error::SysError;
 pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
+pub use view::{Laid, Layer, Under};
 
 use std::io::Read;
 use std::path::Path;
 
-use chom_format::HostPath;
+use chom_format::{Digest, HostPath};
 
 /// The host, or something that behaves like it.
 pub trait Sys: Sync {
@@ -35,6 +37,13 @@ pub trait Sys: Sync {
 
     /// The bytes of a regular file.
     fn open(&self, path: &HostPath) -> Result<Box<dyn Read>, SysError>;
+
+    /// The digest of a regular file. An implementation may answer from an index for as long as device, inode,
+    /// size, mtime and ctime of the file are those under which the digest was measured.
+    fn digest(&self, path: &HostPath) -> Result<Digest, SysError> {
+        let read = |source| SysError::Io { operation: "read", object: path.to_string(), source };
+        Ok(Digest::of_reader(self.open(path)?).map_err(read)?.0)
+    }
 
     /// The names in a directory, sorted; empty when there is no such directory.
     fn list(&self, dir: &HostPath) -> Result<Vec<String>, SysError>;
