@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod facts;
 pub mod journal;
+pub mod open;
 pub mod resource;
 pub mod step;
 pub mod sys;

@@ -1,0 +1,88 @@
+//! The manifest: read as what it says it is, and refused when it says what must not be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chom_format::manifest::FORMAT;
+use chom_format::sums::Sums;
+use chom_format::{HostPath, Manifest, RelPath, StepSpec};
+use serde::Deserialize;
+
+use super::OpenError;
+
+// The kernel's own, and where our journal and originals lie: no step may write there.
+const FORBIDDEN: [&str; 5] = ["/proc", "/sys", "/dev", "/run/chom", "/var/lib/chom"];
+
+/// Reads the manifest. A later format is told as such, and not as an unknown field.
+pub(super) fn read(bytes: &[u8]) -> Result<Manifest, OpenError> {
+    #[derive(Deserialize)]
+    struct Header {
+        format: u32,
+    }
+    let Header { format } = serde_json::from_slice(bytes)?;
+    if format != FORMAT {
+        return Err(OpenError::Newer { found: format, known: FORMAT });
+    }
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+/// Checks what the types cannot say: all faults at once.
+pub(super) fn validate(
+    manifest: &Manifest,
+    sums: &Sums,
+    sizes: &BTreeMap<RelPath, u64>,
+) -> Result<(), OpenError> {
+    let mut faults = Vec::new();
+    for id in manifest.duplicate_ids() {
+        faults.push(format!("step `{id}` is there twice"));
+    }
+    let mut checks = BTreeSet::new();
+    for check in manifest.checks.iter().filter(|check| !checks.insert(&check.id)) {
+        faults.push(format!("check `{}` is there twice", check.id));
+    }
+    for content in manifest.contents() {
+        match (sums.0.get(&content.from), sizes.get(&content.from)) {
+            (Some(digest), Some(size)) if *digest == content.sha256 && *size == content.size => {}
+            (Some(_), Some(_)) => {
+                faults.push(format!("`{}` has another digest or size than listed", content.from))
+            }
+            _ => faults.push(format!("`{}` is not in the bundle", content.from)),
+        }
+    }
+    let steps = manifest.steps();
+    let ids: BTreeSet<_> = steps.iter().map(|(_, step)| &step.id).collect();
+    for (_, step) in &steps {
+        for path in written(&step.spec) {
+            if path == HostPath::root() || FORBIDDEN.iter().any(|place| lies_within(&path, place)) {
+                faults.push(format!("step `{}` would write to `{path}`, where no step may", step.id));
+            }
+        }
+        if let StepSpec::Validate(spec) = &step.spec {
+            for guard in spec.guards.iter().filter(|guard| !ids.contains(guard)) {
+                faults.push(format!("step `{}` guards `{guard}`, which is no step", step.id));
+            }
+        }
+    }
+    faults.sort();
+    faults.dedup();
+    if faults.is_empty() { Ok(()) } else { Err(OpenError::Senseless(faults)) }
+}
+
+fn lies_within(path: &HostPath, place: &str) -> bool {
+    place.parse().is_ok_and(|place| path.is_within(&place))
+}
+
+// Paths that the step makes, replaces, removes or mounts over.
+fn written(spec: &StepSpec) -> Vec<HostPath> {
+    match spec {
+        StepSpec::Dir(spec) => vec![spec.path.clone()],
+        StepSpec::File(spec) => vec![spec.path.clone()],
+        StepSpec::Link(spec) => vec![spec.path.clone()],
+        StepSpec::Absent(spec) => vec![spec.path.clone()],
+        StepSpec::Release(spec) => vec![spec.dir.clone()],
+        StepSpec::Validate(spec) => vec![spec.tree.clone()],
+        StepSpec::Command(spec) => spec.touches.clone(),
+        StepSpec::Packages(_) | StepSpec::Account(_) | StepSpec::Unit(_) | StepSpec::Firewall(_) => {
+            Vec::new()
+        }
+    }
+}
