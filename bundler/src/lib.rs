@@ -4,6 +4,8 @@
 //! back to an earlier one.
 
 pub mod cli;
+pub mod problem;
 pub mod resolve;
 pub mod stack;
 pub mod ui;
+pub mod yaml;

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::origin::Origins;
 use crate::stack::component::{ComponentFile, Source, StackFile};
+use crate::yaml::shape::UrlText;
 
 /// All hosts of one inventory.
 #[derive(Debug, Clone, Serialize)]
@@ -36,19 +37,19 @@ pub struct Fleet {
 pub struct Mirrors {
     /// Base address of Debian's archive.
     #[serde(default)]
-    #[schemars(extend("x-chom" = "url"))]
+    #[schemars(with = "Option<UrlText>")]
     pub debian: Option<String>,
     /// Base address of Debian's security archive.
     #[serde(default)]
-    #[schemars(extend("x-chom" = "url"))]
+    #[schemars(with = "Option<UrlText>")]
     pub security: Option<String>,
     /// Base address of a mirror that keeps old packages, asked when a locked package has left the others.
     #[serde(default)]
-    #[schemars(extend("x-chom" = "url"))]
+    #[schemars(with = "Option<UrlText>")]
     pub snapshot: Option<String>,
     /// Base address that stands in for every upstream archive: `<upstream>/<host>/<path>` is fetched.
     #[serde(default)]
-    #[schemars(extend("x-chom" = "url"))]
+    #[schemars(with = "Option<UrlText>")]
     pub upstream: Option<String>,
 }
 

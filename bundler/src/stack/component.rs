@@ -6,13 +6,18 @@
 use std::collections::BTreeMap;
 
 use chom_format::{ComponentName, HostPath, PackageName, RelPath};
+use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::yaml::shape::{
+    ComponentRefText, ComponentText, DigestText, OwnerText, PackageText, PathText, RelativePathText,
+};
 
 /// One element of a templated list, before rendering.
 pub type Entry = serde_json::Map<String, serde_json::Value>;
 
 /// `stack.yaml`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StackFile {
     /// One line for people.
@@ -20,16 +25,19 @@ pub struct StackFile {
     /// What preflight asks of the host.
     pub requires: RequiresFile,
     /// Where releases and the `bin` link lie.
+    #[schemars(with = "PathText")]
     pub root: HostPath,
     /// `user:group` of the releases.
+    #[schemars(with = "OwnerText")]
     pub owner: String,
     /// `stack/component` of components that are written in another stack's folder.
     #[serde(default)]
+    #[schemars(with = "Vec<ComponentRefText>")]
     pub includes: Vec<String>,
 }
 
 /// What a host must have to carry a stack.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequiresFile {
     /// Processors.
@@ -41,7 +49,7 @@ pub struct RequiresFile {
 }
 
 /// `<component>.yaml`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ComponentFile {
     /// One line for people.
@@ -51,6 +59,7 @@ pub struct ComponentFile {
     pub enabled: bool,
     /// Components whose steps come before, when they are enabled.
     #[serde(default)]
+    #[schemars(with = "Vec<ComponentText>")]
     pub after: Vec<ComponentName>,
     /// What an inventory may set.
     #[serde(default)]
@@ -94,7 +103,7 @@ pub struct ComponentFile {
 }
 
 /// The declaration of one setting.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettingFile {
     /// What values it takes.
@@ -114,7 +123,7 @@ pub struct SettingFile {
 }
 
 /// The type of a setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SettingKind {
     /// One line of text.
@@ -148,7 +157,7 @@ pub enum SettingKind {
 }
 
 /// Where a component's bytes come from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PayloadFile {
     /// Which block, unless the inventory sets `source`.
@@ -162,7 +171,7 @@ pub struct PayloadFile {
 }
 
 /// The two kinds of payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// From Debian's archive.
@@ -172,25 +181,28 @@ pub enum Source {
 }
 
 /// Whole packages with their closure, or named members of one package.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum DebianPayload {
     /// Whole packages.
     Packages {
         /// Their names.
+        #[schemars(with = "Vec<PackageText>")]
         packages: Vec<PackageName>,
     },
     /// Members placed in the release.
     Members {
         /// The package that carries them.
+        #[schemars(with = "PackageText")]
         package: PackageName,
         /// Path in the package to path in the release.
+        #[schemars(with = "BTreeMap<PathText, RelativePathText>")]
         members: BTreeMap<HostPath, RelPath>,
     },
 }
 
 /// An upstream archive.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamPayload {
     /// Version, put in for `{version}`.
@@ -202,6 +214,7 @@ pub struct UpstreamPayload {
     pub sums: Option<String>,
     /// Pinned digests by Debian architecture, instead of or beside `sums`.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, DigestText>")]
     pub sha256: BTreeMap<String, chom_format::Digest>,
     /// Path pattern in the archive to path in the release; a trailing `/` takes the whole folder.
     pub members: BTreeMap<String, String>,
