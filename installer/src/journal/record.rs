@@ -35,6 +35,8 @@ pub enum Record {
     Intent {
         /// Which.
         step: StepId,
+        /// What it may change: until it is done, whatever is found there is its work.
+        touches: Vec<Resource>,
     },
     /// A step has had its effects.
     Done {

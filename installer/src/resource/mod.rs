@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys::{Sys, SysError};
 
-/// A thing on the host. The order of restoring is: quiesce units, then everything in the reverse order
-/// of saving, then listings, then units again.
+/// A thing on the host. Units are saved before the first effect of a transaction, everything else before
+/// the first step that touches it, the listing of a directory just before the first path in it. Restoring
+/// goes through them in the reverse order: paths and listings first, units at the very end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "resource", rename_all = "lowercase")]
 pub enum Resource {
@@ -105,6 +106,33 @@ pub trait Restore {
     fn quiesce(&self, sys: &mut dyn Sys, saved: &Saved) -> Result<(), SysError> {
         let _ = (sys, saved);
         Ok(())
+    }
+
+    /// Whether, after this resource is back, another one that was saved later is settled with it: a file of a
+    /// release directory that is gone, a path that a package brought.
+    fn covers(
+        &self,
+        store: &Store,
+        sys: &dyn Sys,
+        after: Option<&serde_json::Value>,
+        other: &Resource,
+    ) -> Result<bool, SysError> {
+        let _ = (store, sys, after, other);
+        Ok(false)
+    }
+
+    /// Reads the resource again, after everything is back. Nothing here means that it is as it was saved;
+    /// otherwise each line names a difference.
+    fn differences(
+        &self,
+        sys: &dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&serde_json::Value>,
+    ) -> Result<Vec<String>, SysError> {
+        let _ = (store, after);
+        let same = self.fingerprint(sys)? == saved.fingerprint;
+        Ok(if same { Vec::new() } else { vec!["it is not as it was saved".to_owned()] })
     }
 
     /// Puts the resource back. `after` is none when the step was cut off: then what is there now is ours.

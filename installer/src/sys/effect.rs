@@ -8,7 +8,7 @@ use super::command::Command;
 use super::meta::Attrs;
 
 /// One change. Each is whole when it returns, or has not happened; a crash in between leaves at most a
-/// temporary name that carries the transaction's id.
+/// temporary name that begins with [`super::TEMPORARY`].
 #[derive(Debug)]
 pub enum Effect<'a> {
     /// A file with this content takes the path's place by one rename.
@@ -60,15 +60,56 @@ pub enum Effect<'a> {
         /// To; nothing is there.
         to: &'a HostPath,
     },
+    /// A second name for a file.
+    HardLink {
+        /// The name that is there.
+        original: &'a HostPath,
+        /// The new one, which takes the path's place.
+        path: &'a HostPath,
+    },
     /// A program that changes something.
     Run(&'a Command),
-    /// Bytes are added at the end of the journal and are on the disk when this returns.
+    /// Many small effects in this order, made durable together: a crash leaves any part of them done.
+    /// For restores and releases, where a sync for each of a thousand files would take a minute.
+    Batch(&'a [Effect<'a>]),
+    /// Bytes are written at the end of the journal and are on the disk when this returns. What lies beyond
+    /// `at`, the torn frame of a run that was cut off, goes.
     Append {
         /// The journal.
         journal: &'a HostPath,
+        /// Length of what is whole in it.
+        at: u64,
         /// One frame.
         frame: &'a [u8],
     },
+    /// A file owns this many bytes of the disk from now on, written or not, so that no later write to it
+    /// can meet a full disk. Made when it is not there; its content stays.
+    Reserve {
+        /// Which.
+        path: &'a HostPath,
+        /// From its start.
+        bytes: u64,
+    },
+}
+
+impl Effect<'_> {
+    /// The effect in a few words, for traces and for the place of a deliberate fault.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Write { path, .. } => format!("write {path}"),
+            Self::MakeDir { path, .. } => format!("make directory {path}"),
+            Self::MakeLink { path, .. } => format!("make link {path}"),
+            Self::SetAttrs { path, .. } => format!("set attributes of {path}"),
+            Self::Remove { path } => format!("remove {path}"),
+            Self::RemoveDir { path } => format!("remove directory {path}"),
+            Self::Rename { from, to } => format!("rename {from} to {to}"),
+            Self::HardLink { path, .. } => format!("make hard link {path}"),
+            Self::Run(command) => format!("run {}", command.argv.join(" ")),
+            Self::Batch(effects) => format!("{} effects at once", effects.len()),
+            Self::Append { journal, .. } => format!("append to {journal}"),
+            Self::Reserve { path, bytes } => format!("reserve {bytes} bytes for {path}"),
+        }
+    }
 }
 
 /// Where the bytes of a written file come from.
@@ -88,6 +129,24 @@ pub enum Source<'a> {
         /// Which.
         path: &'a HostPath,
         /// Wanted.
+        sha256: Digest,
+    },
+    /// A stretch of a file on the host, such as one member of a packed object.
+    Part {
+        /// Which.
+        path: &'a HostPath,
+        /// First byte.
+        offset: u64,
+        /// How many.
+        size: u64,
+        /// Wanted.
+        sha256: Digest,
+    },
+    /// Several files on the host, one after the other.
+    Joined {
+        /// Which.
+        paths: &'a [HostPath],
+        /// Wanted, of all of them together.
         sha256: Digest,
     },
 }

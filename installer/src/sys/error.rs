@@ -9,7 +9,7 @@ use chom_format::Digest;
 #[derive(Debug, thiserror::Error)]
 pub enum SysError {
     /// A system call failed.
-    #[error("{operation} {object}")]
+    #[error("{operation} {object}: {source}")]
     Io {
         /// In the infinitive: `read`, `rename`.
         operation: &'static str,
@@ -54,6 +54,18 @@ pub enum SysError {
     /// A signal asked the run to stop.
     #[error("interrupted by {0}")]
     Interrupted(&'static str),
+}
+
+impl SysError {
+    /// Wraps an I/O error with what was being done, for `map_err`.
+    pub fn io(operation: &'static str, object: impl ToString) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { operation, object: object.to_string(), source }
+    }
+
+    /// An error of our own making, where the system had no objection.
+    pub fn other(operation: &'static str, object: impl ToString, why: impl Into<String>) -> Self {
+        Self::Io { operation, object: object.to_string(), source: io::Error::other(why.into()) }
+    }
 }
 
 fn tail(complaint: &str) -> String {

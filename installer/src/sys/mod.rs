@@ -4,17 +4,27 @@
 //! else, the journal's and the store's own writes included. So numbering, fault injection, tracing and
 //! running against a directory need no second path: they are other implementations of this trait.
 
+mod child;
 mod command;
 mod effect;
 mod error;
+pub mod index;
+pub mod interrupt;
+mod look;
 mod meta;
+mod real;
 pub mod view;
 
 pub use command::{Command, Output};
 pub use effect::{Effect, Source};
 pub use error::SysError;
+pub use look::{look, state_of};
 pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
+pub use real::RealSys;
 pub use view::{Laid, Layer, Under};
+
+/// How the temporary names begin that a cut off write may leave; whoever holds the lock may remove them.
+pub const TEMPORARY: &str = ".chom-tmp-";
 
 use std::io::Read;
 use std::path::Path;
@@ -38,11 +48,12 @@ pub trait Sys: Sync {
     /// The bytes of a regular file.
     fn open(&self, path: &HostPath) -> Result<Box<dyn Read>, SysError>;
 
-    /// The digest of a regular file. An implementation may answer from an index for as long as device, inode,
-    /// size, mtime and ctime of the file are those under which the digest was measured.
+    /// The digest of a regular file. May be answered from what was read before, when the file provably is
+    /// the same since; a proof reads the bytes with [`Sys::open`].
     fn digest(&self, path: &HostPath) -> Result<Digest, SysError> {
-        let read = |source| SysError::Io { operation: "read", object: path.to_string(), source };
-        Ok(Digest::of_reader(self.open(path)?).map_err(read)?.0)
+        let bytes = self.open(path)?;
+        let (digest, _) = Digest::of_reader(bytes).map_err(SysError::io("read", path))?;
+        Ok(digest)
     }
 
     /// The names in a directory, sorted; empty when there is no such directory.
@@ -55,6 +66,7 @@ pub trait Sys: Sync {
     fn ask(&self, command: &Command) -> Result<Output, SysError>;
 
     /// Does one thing to the host. Durable when it returns: files and their directories are synced.
+    /// The output is that of a program run, and empty for everything else.
     fn effect(&mut self, effect: &Effect<'_>) -> Result<Output, SysError>;
 }
 

@@ -1,0 +1,185 @@
+use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
+
+use super::super::{PathState, Source, look, state_of};
+use super::*;
+
+fn host() -> (tempfile::TempDir, RealSys) {
+    let dir = tempfile::tempdir().unwrap();
+    let sys = RealSys::new(dir.path());
+    (dir, sys)
+}
+
+fn path(text: &str) -> HostPath {
+    text.parse().unwrap()
+}
+
+fn attrs(mode: u32) -> Attrs {
+    Attrs {
+        mode: Mode::from_bits(mode),
+        uid: 12,
+        gid: 34,
+        mtime: Stamp { sec: 1_000_000_000, nsec: 123_456_789 },
+        xattrs: BTreeMap::from([("user.note".to_owned(), b"kept".to_vec())]),
+    }
+}
+
+#[test]
+fn a_written_file_is_what_was_asked_for() {
+    let (_dir, mut sys) = host();
+    let at = path("/a");
+    sys.effect(&Effect::Write { path: &at, source: Source::Bytes(b"abc"), attrs: &attrs(0o4750) }).unwrap();
+    let wanted = PathState::File { sha256: Digest::of(b"abc"), size: 3, attrs: attrs(0o4750) };
+    assert_eq!(state_of(&sys, &at).unwrap(), wanted);
+    assert_eq!(look(&sys, &at).unwrap(), wanted);
+    assert_eq!(sys.list(&HostPath::root()).unwrap(), ["a"]);
+}
+
+#[test]
+fn a_wrong_digest_leaves_the_old_file_and_no_temporary_one() {
+    let (dir, mut sys) = host();
+    fs::write(dir.path().join("a"), "old").unwrap();
+    fs::write(dir.path().join("b"), "new").unwrap();
+    let (at, from) = (path("/a"), path("/b"));
+    let source = Source::Host { path: &from, sha256: Digest::of(b"other") };
+    let error = sys.effect(&Effect::Write { path: &at, source, attrs: &attrs(0o600) }).unwrap_err();
+    assert!(matches!(error, SysError::Digest { .. }), "{error}");
+    assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"old");
+    assert_eq!(sys.list(&HostPath::root()).unwrap(), ["a", "b"]);
+}
+
+#[test]
+fn parts_and_joined_files_are_sources() {
+    let (dir, mut sys) = host();
+    fs::write(dir.path().join("a"), "one").unwrap();
+    fs::write(dir.path().join("b"), "two").unwrap();
+    let (all, some) = (path("/all"), path("/some"));
+    let paths = [path("/a"), path("/b")];
+    let source = Source::Joined { paths: &paths, sha256: Digest::of(b"onetwo") };
+    sys.effect(&Effect::Write { path: &all, source, attrs: &attrs(0o600) }).unwrap();
+    let source = Source::Part { path: &all, offset: 2, size: 3, sha256: Digest::of(b"etw") };
+    sys.effect(&Effect::Write { path: &some, source, attrs: &attrs(0o600) }).unwrap();
+    assert_eq!(fs::read(dir.path().join("some")).unwrap(), b"etw");
+}
+
+#[test]
+fn attributes_become_exactly_those() {
+    let (dir, mut sys) = host();
+    let at = path("/d");
+    sys.effect(&Effect::MakeDir { path: &at, attrs: &attrs(0o2750) }).unwrap();
+    assert_eq!(sys.attrs(&at).unwrap().unwrap(), attrs(0o2750));
+    xattr::set(dir.path().join("d"), "user.more", b"x").unwrap();
+    sys.effect(&Effect::SetAttrs { path: &at, attrs: &attrs(0o700) }).unwrap();
+    assert_eq!(sys.attrs(&at).unwrap().unwrap(), attrs(0o700));
+}
+
+#[test]
+fn a_link_takes_the_place_of_a_link() {
+    let (_dir, mut sys) = host();
+    let at = path("/l");
+    for target in ["one", "/two"] {
+        sys.effect(&Effect::MakeLink { path: &at, target, attrs: None }).unwrap();
+        assert_eq!(sys.link(&at).unwrap(), target);
+    }
+}
+
+#[test]
+fn a_directory_never_takes_the_place_of_another() {
+    let (_dir, mut sys) = host();
+    let at = path("/d");
+    sys.effect(&Effect::MakeDir { path: &at, attrs: &attrs(0o700) }).unwrap();
+    assert!(sys.effect(&Effect::MakeDir { path: &at, attrs: &attrs(0o700) }).is_err());
+    assert!(sys.effect(&Effect::Rename { from: &path("/d"), to: &path("/d") }).is_err());
+}
+
+#[test]
+fn links_among_the_parents_stay_inside_the_root() {
+    let (dir, mut sys) = host();
+    fs::create_dir_all(dir.path().join("usr/lib")).unwrap();
+    symlink("/usr/lib", dir.path().join("lib")).unwrap();
+    symlink("../../../../../usr", dir.path().join("up")).unwrap();
+    sys.effect(&Effect::Write { path: &path("/lib/x"), source: Source::Bytes(b"1"), attrs: &attrs(0o600) })
+        .unwrap();
+    assert!(dir.path().join("usr/lib/x").is_file());
+    assert!(sys.meta(&path("/up/lib/x")).unwrap().is_some());
+    symlink("loop", dir.path().join("loop")).unwrap();
+    assert!(sys.meta(&path("/loop/x")).is_err());
+}
+
+#[test]
+fn the_last_part_is_never_followed() {
+    let (dir, mut sys) = host();
+    fs::write(dir.path().join("target"), "old").unwrap();
+    symlink("target", dir.path().join("l")).unwrap();
+    assert!(sys.open(&path("/l")).is_err());
+    sys.effect(&Effect::Write { path: &path("/l"), source: Source::Bytes(b"new"), attrs: &attrs(0o600) })
+        .unwrap();
+    assert_eq!(fs::read(dir.path().join("target")).unwrap(), b"old");
+}
+
+#[test]
+fn what_is_below_nothing_is_absent() {
+    let (dir, sys) = host();
+    fs::write(dir.path().join("file"), "").unwrap();
+    for text in ["/no/such", "/file/below"] {
+        assert_eq!(look(&sys, &path(text)).unwrap(), PathState::Absent, "{text}");
+    }
+}
+
+#[test]
+fn a_torn_frame_is_cut_before_the_next() {
+    let (dir, mut sys) = host();
+    let journal = path("/j");
+    sys.effect(&Effect::Reserve { path: &journal, bytes: 1 << 16 }).unwrap();
+    assert_eq!(sys.meta(&journal).unwrap().unwrap().size, 0);
+    sys.effect(&Effect::Append { journal: &journal, at: 0, frame: b"first" }).unwrap();
+    sys.effect(&Effect::Append { journal: &journal, at: 5, frame: b"torn frame" }).unwrap();
+    sys.effect(&Effect::Append { journal: &journal, at: 5, frame: b"next" }).unwrap();
+    assert_eq!(fs::read(dir.path().join("j")).unwrap(), b"firstnext");
+}
+
+#[test]
+fn a_batch_does_all_of_it_in_order() {
+    let (_dir, mut sys) = host();
+    let (dir, file) = (path("/d"), path("/d/f"));
+    let all = [
+        Effect::MakeDir { path: &dir, attrs: &attrs(0o755) },
+        Effect::Write { path: &file, source: Source::Bytes(b"x"), attrs: &attrs(0o644) },
+        Effect::HardLink { original: &file, path: &path("/d/g") },
+        Effect::SetAttrs { path: &dir, attrs: &attrs(0o755) },
+    ];
+    sys.effect(&Effect::Batch(&all)).unwrap();
+    assert_eq!(sys.meta(&file).unwrap().unwrap().nlink, 2);
+    assert_eq!(sys.attrs(&dir).unwrap().unwrap(), attrs(0o755));
+}
+
+#[test]
+fn a_memory_is_used_until_the_file_changes() {
+    let (dir, sys) = host();
+    let at = path("/a");
+    fs::write(dir.path().join("a"), "abc").unwrap();
+    let mut index = Index::default();
+    index.note(
+        &at,
+        &sys.meta(&at).unwrap().unwrap(),
+        Digest::of(b"remembered"),
+        Stamp { sec: i64::MAX / 2_000_000_000, nsec: 0 },
+    );
+    let sys = sys.with_index(index);
+    assert_eq!(sys.digest(&at).unwrap(), Digest::of(b"remembered"));
+    fs::write(dir.path().join("a"), "abd").unwrap();
+    assert_eq!(sys.digest(&at).unwrap(), Digest::of(b"abd"));
+}
+
+#[test]
+fn programs_of_another_root_are_not_run() {
+    let (_dir, sys) = host();
+    assert!(sys.ask(&Command::new(["true"])).unwrap_err().to_string().contains("cannot be run"));
+}
+
+#[test]
+fn space_is_that_of_the_nearest_parent() {
+    let (_dir, sys) = host();
+    let space = sys.space(&path("/not/yet/there")).unwrap();
+    assert!(space.free_bytes > 0 && !space.read_only);
+}
