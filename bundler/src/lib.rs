@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod problem;
+pub mod rehearse;
 pub mod resolve;
 pub mod stack;
 pub mod ui;

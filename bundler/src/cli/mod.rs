@@ -7,6 +7,7 @@ mod completions;
 pub mod context;
 pub mod error;
 pub mod globals;
+pub mod rehearse;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,12 +36,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Completions(completions::Completions),
+    Rehearse(Box<rehearse::RehearseArgs>),
 }
 
 impl Command {
     fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
         match self {
             Self::Completions(command) => command.run(ctx),
+            Self::Rehearse(command) => command.run(ctx),
         }
     }
 }

@@ -1,0 +1,40 @@
+//! The control group of one rehearsal. Every process of it is started in here, so that all of them can be
+//! ended at one word, also by a later rehearsal that finds only the name.
+//!
+//! The hierarchy is mounted in a mount namespace of its own for the length of one command: on some machines
+//! it is mounted elsewhere, or in its old form, and this machine's mounts are not ours to change.
+
+use std::time::Duration;
+
+use super::cancel::Cancel;
+use super::error::RehearseError;
+use super::tool::Tool;
+
+/// Mounts the hierarchy where systemd expects it; the first line of every script that touches a group.
+pub(super) const MOUNT: &str = "set -e; mount -t cgroup2 cgroup2 /sys/fs/cgroup;";
+
+/// Kills what is in the group and takes it away, waiting for the dead to be gone.
+const END: &str = "cd /sys/fs/cgroup; test -d \"$1\" || exit 0
+[ ! -e \"$1/cgroup.kill\" ] || echo 1 >\"$1/cgroup.kill\"
+i=0; until find \"$1\" -depth -type d -exec rmdir {} + 2>/dev/null; do
+i=$((i+1)); test $i -lt 400 || { echo \"processes do not end: $(cat \"$1\"/cgroup.procs \"$1\"/*/cgroup.procs | tr '\\n' ' ')\" >&2; exit 1; }
+sleep 0.01; done";
+
+/// The words that run a program in a group of this name, as a prefix of its argv. The program replaces the shell, so it
+/// keeps the process id.
+pub(super) fn entering(group: &str) -> [String; 7] {
+    let script = format!(
+        "{MOUNT} mkdir -p \"/sys/fs/cgroup/$0\"; echo $$ >\"/sys/fs/cgroup/$0/cgroup.procs\"; exec \"$@\""
+    );
+    ["unshare", "-m", "--propagation=private", "sh", "-c", &script, group].map(str::to_owned)
+}
+
+/// Ends everything in the group, and the group. Not stopped by anything: it is how stopping is done.
+pub(super) fn end(group: &str) -> Result<(), RehearseError> {
+    Tool::new("unshare")
+        .args(["-m", "--propagation=private", "sh", "-c", &format!("{MOUNT} {END}"), "sh", group])
+        .limit(Duration::from_secs(15))
+        .succeed(&Cancel::default())
+        .map(drop)
+        .map_err(RehearseError::tool(format!("end the processes of {group}")))
+}

@@ -1,0 +1,376 @@
+//! One rehearsed host: a minimal Debian with systemd as init and sshd, booted over a base system, with an own
+//! network namespace and no way out. Owns its folder, its network and its power switch.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chom_format::HostName;
+use chom_format::manifest::Suite;
+
+use super::base::{Base, remove_tree};
+use super::cancel::Cancel;
+use super::capture::{Capture, HashCache};
+use super::cgroup;
+use super::error::RehearseError;
+use super::netns::{Hold, Netns};
+use super::nspawn::{Boot, Nspawn};
+use super::reach::{Access, inside};
+use super::tool::{Ran, Stream, Tool};
+
+/// How long a host may take to come up. It takes half a second; a busy machine gets its time.
+const UP: Duration = Duration::from_secs(60);
+
+/// What a host is to be.
+#[derive(Debug, Clone)]
+pub struct HostPlan {
+    /// Its host name: the inventory's, so that a bundle knows its host.
+    pub name: HostName,
+    /// Debian release.
+    pub suite: Suite,
+    /// Its machine-id, when a bundle asks for one; else systemd makes one.
+    pub machine_id: Option<String>,
+    /// Addresses that it carries beside that on the switch, such as the inventory's own.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A running host.
+#[derive(Debug)]
+pub struct Host {
+    plan: HostPlan,
+    group: String,
+    folder: PathBuf,
+    base: Base,
+    overlay: bool,
+    address: Ipv4Addr,
+    access: Access,
+    netns: Option<Netns>,
+    nspawn: Option<Nspawn>,
+    leader: Option<u32>,
+    kept: bool,
+    cancel: Cancel,
+    hashes: HashCache,
+}
+
+impl Host {
+    pub(super) fn new(
+        plan: HostPlan,
+        group: String,
+        lab: &Path,
+        base: Base,
+        overlay: bool,
+        address: Ipv4Addr,
+        access: Access,
+    ) -> Self {
+        Self {
+            folder: lab.join(plan.name.as_str()),
+            plan,
+            group,
+            base,
+            overlay,
+            address,
+            access,
+            netns: None,
+            nspawn: None,
+            leader: None,
+            kept: false,
+            cancel: Cancel::default(),
+            hashes: HashCache::default(),
+        }
+    }
+
+    /// Makes the root file system and the cable to the switch. `known`: addresses that other hosts carry.
+    pub(super) fn connect(
+        &mut self,
+        switch: &Netns,
+        number: u8,
+        known: &[IpAddr],
+        kept: bool,
+        cancel: &Cancel,
+    ) -> Result<(), RehearseError> {
+        (self.kept, self.cancel) = (kept, cancel.clone());
+        self.make_root()?;
+        let group = format!("{}.net", self.group);
+        let log = self.folder.join("network.log");
+        let netns = Netns::new(&group, self.base.lock_path(), &log, Hold::Shared, kept, cancel)?;
+        let port = format!("port{number}");
+        let address = self.address;
+        let mut batch =
+            format!("link add eth0 type veth peer name {port} netns {switch}\n", switch = switch.pid());
+        batch.push_str(&format!("addr add {address}/24 dev eth0\nlink set eth0 up\n"));
+        let mut outside = format!("link set {port} master sw\nlink set {port} up\n");
+        for further in &self.plan.addresses {
+            let net = one(further);
+            // Nobody else can have it here, so there is nothing to detect.
+            let quick = if further.is_ipv6() { " nodad" } else { "" };
+            batch.push_str(&format!("addr add {net} dev eth0{quick}\n"));
+            outside.push_str(&format!("route add {net} dev sw\n"));
+        }
+        for other in known {
+            batch.push_str(&format!("route add {} dev eth0\n", one(other)));
+        }
+        netns.ip(&batch, cancel)?;
+        switch.ip(&outside, cancel)?;
+        self.netns = Some(netns);
+        Ok(())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &HostName {
+        &self.plan.name
+    }
+
+    /// Its address on the switch.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Its root file system as it is now, seen from this machine.
+    pub fn root(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.leader.unwrap_or_default()))
+    }
+
+    /// The wish to stop that its commands heed.
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// Its first process, as this machine numbers it.
+    pub fn leader(&self) -> Option<u32> {
+        self.leader
+    }
+
+    /// Switches it on and waits until systemd has started everything.
+    pub fn boot(&mut self) -> Result<(), RehearseError> {
+        let Some(netns) = &self.netns else {
+            return Err(self.not_up("it has no network any more".to_owned()));
+        };
+        let boot = Boot {
+            group: &self.group,
+            name: self.plan.name.as_str(),
+            folder: &self.folder,
+            overlay: self.overlay,
+            netns: netns.pid(),
+            kept: self.kept,
+        };
+        self.nspawn = Some(Nspawn::start(&boot)?);
+        self.wait_up(None)
+    }
+
+    /// Runs a command inside, without the host's sshd, to its end.
+    pub fn exec(&self, argv: &[&str]) -> Result<Ran, RehearseError> {
+        self.inside(argv)?
+            .run(&self.cancel)
+            .map_err(RehearseError::tool(format!("run a command in {}", self.name())))
+    }
+
+    /// The same; an exit code other than 0 is an error.
+    pub fn must(&self, argv: &[&str]) -> Result<Ran, RehearseError> {
+        let ran = self.exec(argv)?;
+        if ran.code == 0 {
+            return Ok(ran);
+        }
+        let (host, command) = (self.name().to_string(), argv.join(" "));
+        Err(RehearseError::OnHost { host, command, code: ran.code, said: ran.tail() })
+    }
+
+    /// A command inside, to be given input, a deadline or a listener.
+    pub fn inside(&self, argv: &[&str]) -> Result<Tool, RehearseError> {
+        match self.leader {
+            Some(leader) => Ok(inside(leader, argv)),
+            None => Err(self.not_up("it is switched off".to_owned())),
+        }
+    }
+
+    /// A program of this machine in the host's network namespace.
+    pub fn in_network(&self, argv: &[&str]) -> Result<Tool, RehearseError> {
+        match &self.netns {
+            Some(netns) => {
+                Ok(Tool::new("nsenter").args(["-t", &netns.pid().to_string(), "-n", "--"]).args(argv))
+            }
+            None => Err(self.not_up("it has no network any more".to_owned())),
+        }
+    }
+
+    /// Runs a shell command by ssh as root, and hands on what it says while it says it.
+    pub fn ssh(
+        &self,
+        command: &str,
+        limit: Duration,
+        heard: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<Ran, RehearseError> {
+        self.access
+            .ssh(self.address, command)
+            .limit(limit)
+            .watch(&self.cancel, heard)
+            .map_err(RehearseError::tool(format!("reach {} by ssh", self.name())))
+    }
+
+    /// Copies a file onto it by scp.
+    pub fn scp(&self, from: &Path, to: &str) -> Result<(), RehearseError> {
+        let act = RehearseError::tool(format!("copy {} to {}", from.display(), self.name()));
+        self.access.scp(self.address, from, to).succeed(&self.cancel).map(drop).map_err(act)
+    }
+
+    /// Reads everything that it is.
+    pub fn capture(&mut self) -> Result<Capture, RehearseError> {
+        let mut hashes = std::mem::take(&mut self.hashes);
+        let capture = Capture::take(self, &mut hashes);
+        self.hashes = hashes;
+        capture
+    }
+
+    /// The power fails. What was written stays, as after a crash of all programs.
+    pub fn cut(&mut self) -> Result<(), RehearseError> {
+        if let Some(nspawn) = self.nspawn.take() {
+            nspawn.cut(self.leader.take());
+        }
+        cgroup::end(&self.group)
+    }
+
+    /// Restarts it as a person would.
+    pub fn reboot(&mut self) -> Result<(), RehearseError> {
+        let before = self.leader;
+        self.must(&["systemctl", "reboot"])?;
+        self.wait_up(before)
+    }
+
+    /// How to enter it, for a person.
+    pub fn how_to_enter(&self) -> [String; 2] {
+        let leader = self.leader.unwrap_or_default();
+        [format!("nsenter -t {leader} -m -p -u -i -n -C bash -l"), self.access.ssh_line(self.address)]
+    }
+
+    /// Takes it away: power, network and disk.
+    pub fn down(mut self) -> Result<(), RehearseError> {
+        self.cut()?;
+        if let Some(netns) = self.netns.take() {
+            netns.end();
+        }
+        cgroup::end(&format!("{}.net", self.group))?;
+        remove_tree(&self.folder)
+    }
+
+    fn wait_up(&mut self, before: Option<u32>) -> Result<(), RehearseError> {
+        let deadline = Instant::now() + UP;
+        loop {
+            let Some(nspawn) = &mut self.nspawn else {
+                return Err(self.not_up("it is switched off".to_owned()));
+            };
+            let leader = match nspawn.leader(deadline, &self.cancel) {
+                Ok(leader) => leader,
+                Err(_) if self.cancel.asked() => return Err(RehearseError::Stopped),
+                Err(why) => return Err(self.not_up(why)),
+            };
+            if Some(leader) != before {
+                let asked =
+                    inside(leader, &["systemctl", "is-system-running", "--wait"]).limit(UP).run(&self.cancel);
+                let state = asked.map_err(RehearseError::tool("ask systemd whether it is up"))?.text();
+                if ["running", "degraded"].contains(&state.trim()) {
+                    self.leader = Some(leader);
+                    return Ok(());
+                }
+            }
+            if Instant::now() > deadline {
+                let console = self.nspawn.as_ref().map(Nspawn::console_tail).unwrap_or_default();
+                return Err(self.not_up(console));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn not_up(&self, why: String) -> RehearseError {
+        RehearseError::Boot { host: self.name().to_string(), waited: UP, why }
+    }
+
+    /// A root file system over the base, with what makes this host itself: name, keys, and who may log in.
+    fn make_root(&self) -> Result<(), RehearseError> {
+        let root = self.folder.join("root");
+        for folder in [&self.folder, &root, &self.folder.join("upper"), &self.folder.join("work")] {
+            fs::create_dir(folder).map_err(RehearseError::io("make", folder))?;
+        }
+        let upper = if self.overlay {
+            let link = self.folder.join("base");
+            symlink(&self.base.root, &link).map_err(RehearseError::io("make", &link))?;
+            like(&self.base.root, &self.folder.join("upper"))?;
+            self.folder.join("upper")
+        } else {
+            fs::remove_dir(&root).map_err(RehearseError::io("remove", &root))?;
+            Tool::new("cp")
+                .args(["-a", "--reflink=auto", "--"])
+                .args([&self.base.root, &root])
+                .limit(Duration::from_secs(300))
+                .succeed(&self.cancel)
+                .map_err(RehearseError::tool("copy the base system"))?;
+            root
+        };
+        let seed = Seed { root: &upper, base: &self.base.root };
+        let name = self.name();
+        seed.put("etc/hostname", 0o644, &format!("{name}\n"))?;
+        seed.put("etc/hosts", 0o644, &format!("127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n::1\tlocalhost\n"))?;
+        // An empty list means the loopback, which refuses at once: no name is found, and nobody waits for it.
+        seed.put("etc/resolv.conf", 0o644, "")?;
+        if let Some(id) = &self.plan.machine_id {
+            seed.put("etc/machine-id", 0o444, &format!("{id}\n"))?;
+        }
+        seed.folder("root/.ssh", 0o700)?;
+        seed.put("root/.ssh/authorized_keys", 0o600, &self.access.public_key()?)?;
+        seed.folder("etc/ssh", 0o755)?;
+        Tool::new("ssh-keygen")
+            .args(["-A", "-f"])
+            .arg(&upper)
+            .succeed(&self.cancel)
+            .map_err(RehearseError::tool("make the host's ssh keys"))?;
+        let key = upper.join("etc/ssh/ssh_host_ed25519_key.pub");
+        let key = fs::read_to_string(&key).map_err(RehearseError::io("read", &key))?;
+        self.access.know(self.address, &key)
+    }
+}
+
+fn one(address: &IpAddr) -> String {
+    format!("{address}/{}", if address.is_ipv6() { 128 } else { 32 })
+}
+
+/// Writes into a root file system that lies over a base: a folder made here keeps the looks of the base's.
+struct Seed<'a> {
+    root: &'a Path,
+    base: &'a Path,
+}
+
+impl Seed<'_> {
+    fn put(&self, path: &str, mode: u32, text: &str) -> Result<(), RehearseError> {
+        if let Some(parent) = Path::new(path).parent() {
+            self.folder(&parent.to_string_lossy(), 0o755)?;
+        }
+        let path = self.root.join(path);
+        fs::write(&path, text).map_err(RehearseError::io("write", &path))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .map_err(RehearseError::io("chmod", &path))
+    }
+
+    fn folder(&self, path: &str, mode: u32) -> Result<(), RehearseError> {
+        if let Some(parent) = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            self.folder(&parent.to_string_lossy(), 0o755)?;
+        }
+        let made = self.root.join(path);
+        if made.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir(&made).map_err(RehearseError::io("make", &made))?;
+        let model = self.base.join(path);
+        if model.is_dir() {
+            return like(&model, &made);
+        }
+        fs::set_permissions(&made, fs::Permissions::from_mode(mode))
+            .map_err(RehearseError::io("chmod", &made))
+    }
+}
+
+fn like(model: &Path, folder: &Path) -> Result<(), RehearseError> {
+    let about = fs::metadata(model).map_err(RehearseError::io("read", model))?;
+    chown(folder, Some(about.uid()), Some(about.gid())).map_err(RehearseError::io("chown", folder))?;
+    fs::set_permissions(folder, about.permissions()).map_err(RehearseError::io("chmod", folder))
+}
