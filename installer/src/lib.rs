@@ -10,6 +10,7 @@
 //! forward. `engine` knows neither kind: it saves, announces, runs, and restores. All of them touch the
 //! host through one door, [`sys::Sys`].
 
+pub mod check;
 pub mod cli;
 pub mod facts;
 pub mod journal;

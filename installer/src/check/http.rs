@@ -1,0 +1,166 @@
+//! HTTP and HTTPS questions: no proxy, no redirects, a deadline, and a body of bounded size.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use chom_format::{HostPath, Probe};
+use ureq::Agent;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+
+use super::{Answer, Miss, json};
+
+// A body beyond this is cut: what a check looks for stands in front, and memory is small.
+const LARGEST_BODY: u64 = 4 << 20;
+
+/// One GET.
+pub(super) struct Get<'a> {
+    pub(super) url: &'a str,
+    pub(super) headers: &'a BTreeMap<String, String>,
+    pub(super) ca_file: Option<&'a HostPath>,
+    pub(super) insecure: bool,
+}
+
+/// What came back.
+pub(super) struct Got {
+    pub(super) status: u16,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: Vec<u8>,
+}
+
+/// Agents by whom they trust, each made when it is first needed: reading the system's roots takes longer than
+/// a plain question.
+#[derive(Default)]
+pub(super) struct Client {
+    plain: OnceLock<Agent>,
+    system: OnceLock<Agent>,
+    insecure: OnceLock<Agent>,
+    own: Mutex<BTreeMap<HostPath, Agent>>,
+}
+
+impl Client {
+    /// Asks once and compares with what is wanted.
+    pub(super) fn ask(&self, probe: &Probe, timeout: Duration) -> Answer {
+        let Probe::Http { url, headers, status, expect_headers, contains, json, ca_file, insecure } = probe
+        else {
+            return Err(Miss::new("it is no HTTP check"));
+        };
+        let get = Get { url, headers, ca_file: ca_file.as_ref(), insecure: *insecure };
+        let got = self.get(&get, timeout)?;
+        let body = String::from_utf8_lossy(&got.body);
+        if !status.contains(&got.status) {
+            let wanted: Vec<String> = status.iter().map(ToString::to_string).collect();
+            return Err(Miss::with(
+                format!("{url} answered {}, not {}", got.status, wanted.join(" or ")),
+                &body,
+            ));
+        }
+        for (name, wanted) in expect_headers {
+            match got.headers.get(&name.to_ascii_lowercase()) {
+                Some(value) if value == wanted => {}
+                Some(value) => return Err(Miss::new(format!("header {name} is {value:?}, not {wanted:?}"))),
+                None => return Err(Miss::new(format!("the answer has no header {name}"))),
+            }
+        }
+        if let Some(text) = contains.as_ref().filter(|text| !body.contains(text.as_str())) {
+            return Err(Miss::with(format!("the answer does not contain {text:?}"), &body));
+        }
+        if !json.is_empty() {
+            let value =
+                serde_json::from_slice(&got.body).map_err(|_| Miss::with("the answer is no JSON", &body))?;
+            if let Some(lack) = json::missing(&value, json) {
+                return Err(Miss::with(lack, &body));
+            }
+        }
+        Ok(format!("{url} answered {}", got.status))
+    }
+
+    /// Asks once.
+    pub(super) fn get(&self, get: &Get<'_>, timeout: Duration) -> Result<Got, Miss> {
+        let agent = self.agent(get)?;
+        let miss = |error: ureq::Error| Miss::new(format!("{} does not answer: {error}", get.url));
+        let mut request = agent.get(get.url).config().timeout_global(Some(timeout)).build();
+        for (name, value) in get.headers {
+            request = request.header(name, value);
+        }
+        let mut response = request.call().map_err(miss)?;
+        let status = response.status().as_u16();
+        let headers = response.headers().iter();
+        let headers = headers.map(|(name, value)| {
+            (name.as_str().to_ascii_lowercase(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        });
+        let headers = headers.collect();
+        let mut body = Vec::new();
+        let read = response.body_mut().as_reader().take(LARGEST_BODY).read_to_end(&mut body);
+        read.map_err(|error| Miss::new(format!("{} broke off its answer: {error}", get.url)))?;
+        Ok(Got { status, headers, body })
+    }
+
+    fn agent(&self, get: &Get<'_>) -> Result<Agent, Miss> {
+        if !get.url.starts_with("https:") {
+            return Ok(self.plain.get_or_init(|| agent(tls(RootCerts::new_with_certs(&[]), false))).clone());
+        }
+        if get.insecure {
+            return Ok(self
+                .insecure
+                .get_or_init(|| agent(tls(RootCerts::new_with_certs(&[]), true)))
+                .clone());
+        }
+        let Some(file) = get.ca_file else {
+            return Ok(self.system.get_or_init(|| agent(tls(system_roots(), false))).clone());
+        };
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = own.get(file) {
+            return Ok(agent.clone());
+        }
+        // Not kept when it cannot be read: the file may come while we poll.
+        let made = agent(tls(roots_of(file)?, false));
+        own.insert(file.clone(), made.clone());
+        Ok(made)
+    }
+}
+
+fn agent(tls: TlsConfig) -> Agent {
+    Agent::config_builder()
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .user_agent(concat!("chom-install/", env!("CARGO_PKG_VERSION")))
+        // A connection kept from before a restart would be tried, and fail, first.
+        .max_idle_connections(0)
+        .tls_config(tls)
+        .build()
+        .into()
+}
+
+fn tls(roots: RootCerts, insecure: bool) -> TlsConfig {
+    TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(roots)
+        .disable_verification(insecure)
+        .build()
+}
+
+fn system_roots() -> RootCerts {
+    let found = rustls_native_certs::load_native_certs().certs;
+    let certificates: Vec<_> = found.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    RootCerts::new_with_certs(&certificates)
+}
+
+fn roots_of(file: &HostPath) -> Result<RootCerts, Miss> {
+    let pem =
+        std::fs::read(file.as_str()).map_err(|error| Miss::new(format!("cannot read {file}: {error}")))?;
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(Miss::new(format!("{file} holds no certificate")));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
