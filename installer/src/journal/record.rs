@@ -1,6 +1,6 @@
 //! What a journal says. Every record is durable before the effect that it announces.
 
-use chom_format::StepId;
+use chom_format::{Digest, StepId};
 use serde::{Deserialize, Serialize};
 
 use crate::resource::{Fingerprint, Resource, Restored, Saved};
@@ -10,20 +10,7 @@ use crate::resource::{Fingerprint, Resource, Restored, Saved};
 #[serde(tag = "record", rename_all = "snake_case")]
 pub enum Record {
     /// A transaction begins.
-    Begin {
-        /// Format of the journal.
-        format: u32,
-        /// Number of the transaction.
-        id: u64,
-        /// Name of the bundle.
-        bundle: String,
-        /// Wall clock, RFC 3339, for people.
-        at: String,
-        /// Boot id, to tell a reboot from a pause.
-        boot_id: String,
-        /// Who called it, and from where.
-        by: String,
-    },
+    Begin(Begin),
     /// A resource is saved: its original is durable in the store.
     Saved {
         /// Which.
@@ -75,6 +62,9 @@ pub enum Record {
     RolledBack {
         /// Every touched resource with its fingerprint now, equal to the saved one.
         proof: Vec<(Resource, Fingerprint)>,
+        /// What others changed meanwhile, and where their version is kept.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        exceptions: Vec<String>,
         /// Wall clock, RFC 3339.
         at: String,
     },
@@ -83,4 +73,23 @@ pub enum Record {
         /// What needs a person.
         conflicts: Vec<String>,
     },
+}
+
+/// The first record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// Format of the journal.
+    pub format: u32,
+    /// Number of the transaction.
+    pub id: u64,
+    /// Name of the bundle.
+    pub bundle: String,
+    /// Of the bundle's manifest.
+    pub manifest: Digest,
+    /// Wall clock, RFC 3339, for people.
+    pub at: String,
+    /// Boot id, to tell a reboot from a pause.
+    pub boot_id: String,
+    /// Who called it, and from where.
+    pub by: String,
 }

@@ -1,0 +1,227 @@
+//! What records amount to. Pure and total: any sequence of records gives a state, and every prefix of a
+//! journal is a journal that a cut off run may have left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chom_format::StepId;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::record::{Begin, Record};
+use crate::resource::{Fingerprint, Resource, Restored, Saved};
+
+/// A transaction as its journal tells it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    /// How it began; none when not even that became durable.
+    pub begin: Option<Begin>,
+    /// What was saved, in this order. Restoring goes backwards.
+    pub saved: Vec<(Resource, Saved)>,
+    /// What is remembered of resources whose step is done. A resource that a step cut off may have touched
+    /// again is not here: what is found there is that step's work.
+    pub after: BTreeMap<Resource, Value>,
+    /// Steps that may have had effects.
+    pub begun: Vec<StepId>,
+    /// Steps that had them all.
+    pub done: Vec<StepId>,
+    /// Resources of the steps that were begun.
+    pub touched: BTreeSet<Resource>,
+    /// The first error, with the step that it came from.
+    pub failed: Option<(Option<StepId>, String)>,
+    /// Resources that are back.
+    pub restored: BTreeMap<Resource, Restored>,
+    /// What was proved at the end of a rollback.
+    pub proof: Vec<(Resource, Fingerprint)>,
+    /// What others had changed meanwhile.
+    pub exceptions: Vec<String>,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// Where a transaction stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "standing")]
+pub enum Standing {
+    /// It did not begin: no effect took place.
+    #[default]
+    Empty,
+    /// It runs, or was cut off.
+    Open,
+    /// It stands.
+    Committed {
+        /// Since when.
+        at: String,
+    },
+    /// It is being taken back, or that was cut off.
+    RollingBack {
+        /// Why.
+        cause: String,
+    },
+    /// It was taken back, with proof.
+    RolledBack {
+        /// When.
+        at: String,
+    },
+    /// It could not be taken back in all.
+    Stuck {
+        /// What needs a person.
+        conflicts: Vec<String>,
+    },
+}
+
+impl State {
+    /// Whether something is left to do before another transaction may begin.
+    pub fn is_open(&self) -> bool {
+        matches!(self.standing, Standing::Open | Standing::RollingBack { .. } | Standing::Stuck { .. })
+    }
+
+    /// Whether the host has what this transaction brought.
+    pub fn stands(&self) -> bool {
+        matches!(self.standing, Standing::Committed { .. })
+    }
+
+    /// How a resource was, if it was saved.
+    pub fn saved(&self, resource: &Resource) -> Option<&Saved> {
+        self.saved.iter().find(|(known, _)| known == resource).map(|(_, saved)| saved)
+    }
+
+    /// The same state after one more record.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Begin(begin) => {
+                self.begin = Some(begin.clone());
+                self.standing = Standing::Open;
+            }
+            Record::Saved { resource, saved } => {
+                // The first original is the one from before the transaction.
+                if self.saved(resource).is_none() {
+                    self.saved.push((resource.clone(), saved.clone()));
+                }
+            }
+            Record::Intent { step, touches } => {
+                self.begun.push(step.clone());
+                for resource in touches {
+                    self.after.remove(resource);
+                    self.touched.insert(resource.clone());
+                }
+            }
+            Record::Done { step, after } => {
+                self.done.push(step.clone());
+                self.after.extend(after.iter().cloned());
+            }
+            Record::Failed { step, cause } => {
+                self.failed.get_or_insert_with(|| (step.clone(), cause.clone()));
+            }
+            Record::Healthy => {}
+            Record::Committed { at } => self.standing = Standing::Committed { at: at.clone() },
+            Record::RollingBack { cause } => {
+                // What could not be put back is tried again.
+                self.restored.retain(|_, restored| !matches!(restored, Restored::Stuck { .. }));
+                self.standing = Standing::RollingBack { cause: cause.clone() };
+            }
+            Record::Restored { resource, restored } => {
+                self.restored.insert(resource.clone(), restored.clone());
+            }
+            Record::RolledBack { proof, exceptions, at } => {
+                self.proof.clone_from(proof);
+                self.exceptions.clone_from(exceptions);
+                self.standing = Standing::RolledBack { at: at.clone() };
+            }
+            Record::Stuck { conflicts } => self.standing = Standing::Stuck { conflicts: conflicts.clone() },
+        }
+    }
+}
+
+/// What these records amount to.
+pub fn fold(records: &[Record]) -> State {
+    let mut state = State::default();
+    records.iter().for_each(|record| state.apply(record));
+    state
+}
+
+#[cfg(test)]
+mod tests {
+    use chom_format::Digest;
+
+    use super::*;
+
+    fn path(text: &str) -> Resource {
+        Resource::Path { path: text.parse().unwrap(), data: false }
+    }
+
+    fn begin() -> Record {
+        Record::Begin(Begin {
+            format: 1,
+            id: 1,
+            bundle: "b".into(),
+            manifest: Digest::of(b""),
+            at: "t".into(),
+            boot_id: String::new(),
+            by: String::new(),
+        })
+    }
+
+    fn saved(text: &str, mark: &str) -> Record {
+        let fingerprint = Fingerprint(Digest::of(mark.as_bytes()));
+        let saved = Saved { state: Value::String(mark.to_owned()), objects: Vec::new(), fingerprint };
+        Record::Saved { resource: path(text), saved }
+    }
+
+    fn intent(step: &str, text: &str) -> Record {
+        Record::Intent { step: step.parse().unwrap(), touches: vec![path(text)] }
+    }
+
+    fn done(step: &str, text: &str) -> Record {
+        Record::Done { step: step.parse().unwrap(), after: vec![(path(text), Value::Bool(true))] }
+    }
+
+    #[test]
+    fn nothing_has_happened_before_begin() {
+        assert_eq!(fold(&[]).standing, Standing::Empty);
+        assert!(!fold(&[]).is_open());
+        assert!(fold(&[begin()]).is_open());
+    }
+
+    #[test]
+    fn the_first_original_counts() {
+        let state = fold(&[begin(), saved("/a", "first"), saved("/a", "second")]);
+        assert_eq!(state.saved.len(), 1);
+        assert_eq!(state.saved(&path("/a")).unwrap().state, "first");
+    }
+
+    #[test]
+    fn what_a_step_cut_off_touched_again_is_not_remembered() {
+        let mut records = vec![begin(), saved("/a", "x"), intent("one", "/a"), done("one", "/a")];
+        assert!(fold(&records).after.contains_key(&path("/a")));
+        records.push(intent("two", "/a"));
+        assert!(!fold(&records).after.contains_key(&path("/a")));
+        records.push(done("two", "/a"));
+        assert!(fold(&records).after.contains_key(&path("/a")));
+    }
+
+    #[test]
+    fn what_was_stuck_is_tried_again() {
+        let stuck = Restored::Stuck { reason: "r".into() };
+        let records = [
+            begin(),
+            Record::RollingBack { cause: "c".into() },
+            Record::Restored { resource: path("/a"), restored: Restored::Restored },
+            Record::Restored { resource: path("/b"), restored: stuck },
+            Record::Stuck { conflicts: vec!["b".into()] },
+        ];
+        assert!(fold(&records).is_open());
+        let mut state = fold(&records);
+        state.apply(&Record::RollingBack { cause: "again".into() });
+        assert_eq!(state.restored.keys().collect::<Vec<_>>(), [&path("/a")]);
+    }
+
+    #[test]
+    fn a_commit_stands_until_it_is_taken_back() {
+        let mut state = fold(&[begin(), Record::Healthy, Record::Committed { at: "t".into() }]);
+        assert!(state.stands() && !state.is_open());
+        state.apply(&Record::RollingBack { cause: "asked".into() });
+        assert!(!state.stands() && state.is_open());
+        state.apply(&Record::RolledBack { proof: Vec::new(), exceptions: Vec::new(), at: "u".into() });
+        assert!(!state.stands() && !state.is_open());
+    }
+}
