@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod problem;
 pub mod rehearse;
+pub mod render;
 pub mod resolve;
 pub mod stack;
 pub mod ui;

@@ -1,7 +1,7 @@
 //! The types of `targets/<stack>/stack.yaml` and `targets/<stack>/<component>.yaml`.
 //!
 //! What is known without a host is typed here. The lists that may hold templates stay [`Entry`]s (JSON
-//! values) until `render` has filled them in for one host; `assemble` then gives them their types.
+//! values) until `render` has filled them in for one host and given them their types.
 
 use std::collections::BTreeMap;
 
