@@ -15,6 +15,7 @@ pub mod cli;
 pub mod facts;
 pub mod journal;
 pub mod open;
+pub mod preflight;
 pub mod resource;
 pub mod step;
 pub mod sys;

@@ -1,0 +1,215 @@
+//! What lies where the plan wants to write.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use chom_format::HostPath;
+
+use super::immutable::is_immutable;
+use super::{Finding, mounts};
+use crate::step::{Decision, Detail, Planned, Upcoming};
+use crate::sys::{Kind, Sys};
+
+const SHOWN: usize = 10;
+
+/// Steps that must not be done.
+pub(super) fn refusals(plan: &[Planned]) -> Vec<Finding> {
+    let refusal = |planned: &Planned| match &planned.decision {
+        Decision::Refuse { conflict, remedy } => {
+            Some(Finding::fail("conflict", format!("{}: {conflict}", planned.id), remedy.clone()))
+        }
+        Decision::Keep { .. } | Decision::Change(_) => None,
+    };
+    plan.iter().filter_map(refusal).collect()
+}
+
+/// Can everything be written: no read-only mount, no immutable file or directory, no mount point to replace?
+pub(super) fn writable(sys: &dyn Sys, plan: &[Planned]) -> Finding {
+    const CHECK: &str = "writable";
+    let mounts =
+        fs::read_to_string("/proc/self/mountinfo").map(|text| mounts::parse(&text)).unwrap_or_default();
+    let on_host = crate::facts::is_host(sys.root());
+    let mut problems = BTreeSet::new();
+    for path in written(plan) {
+        let place = nearest(sys, &path);
+        let is_ro = sys.space(&place).is_ok_and(|space| space.read_only);
+        let mount = mounts::of(&mounts, place.as_str()).filter(|_| on_host);
+        if is_ro || mount.is_some_and(|mount| mount.read_only) {
+            problems.insert(format!(
+                "{} is mounted read-only",
+                mount.map_or(place.as_str(), |mount| &mount.point)
+            ));
+            continue;
+        }
+        if mount.is_some_and(|mount| mount.point == path.as_str()) && !is_dir(sys, &path) {
+            problems.insert(format!("{path} is a mount point: it cannot be replaced"));
+        }
+        let parent = path.parent().map(|parent| nearest(sys, &parent));
+        for guarded in [Some(path), parent].into_iter().flatten() {
+            if is_immutable(&guarded.under(sys.root())) {
+                problems.insert(format!("{guarded} is immutable (chattr +i or +a)"));
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Finding::pass(CHECK, "all places can be written");
+    }
+    let remedy = if problems.iter().any(|problem| problem.contains("immutable")) {
+        "find out why it is protected, then: chattr -i -a PATH"
+    } else {
+        "mount -o remount,rw PLACE; when the system did it by itself, look into: dmesg"
+    };
+    Finding::fail(CHECK, list(problems.into_iter()), remedy)
+}
+
+/// Files that somebody else put where ours will be, and directories where files should be or the reverse.
+pub(super) fn in_the_way(sys: &dyn Sys, plan: &[Planned], ours: &BTreeSet<HostPath>) -> Vec<Finding> {
+    let (mut foreign, mut clashes) = (Vec::new(), Vec::new());
+    for (path, upcoming) in changes(plan) {
+        let Some(kind) = sys.meta(path).ok().flatten().map(|meta| meta.kind) else { continue };
+        let clash = match (upcoming, kind) {
+            (Upcoming::Dir, Kind::Dir) => continue,
+            (Upcoming::Dir, _) => Some("is no directory"),
+            (_, Kind::Dir) => Some("is a directory, where a file should be"),
+            _ => None,
+        };
+        match clash {
+            Some(clash) => clashes.push(format!("{path} {clash}")),
+            None if !ours.contains(path) => foreign.push(path.to_string()),
+            None => {}
+        }
+    }
+    let mut findings = Vec::new();
+    if !clashes.is_empty() {
+        findings.push(Finding::fail(
+            "in-the-way",
+            list(clashes.into_iter()),
+            "move it away, for example to /root",
+        ));
+    }
+    if foreign.is_empty() {
+        findings.push(Finding::pass("foreign-files", "nothing of somebody else is replaced"));
+    } else {
+        let reason = format!("not from us and replaced: {}", list(foreign.into_iter()));
+        findings.push(Finding::warn(
+            "foreign-files",
+            reason,
+            "nothing to do: they are kept and come back with a rollback",
+        ));
+    }
+    findings
+}
+
+fn changes(plan: &[Planned]) -> impl Iterator<Item = (&HostPath, &Upcoming)> {
+    plan.iter()
+        .filter_map(|planned| match &planned.decision {
+            Decision::Change(change) => Some(change.changes.iter()),
+            _ => None,
+        })
+        .flatten()
+        .map(|(path, upcoming)| (path, upcoming))
+}
+
+// Every path that will be written, our own state and what packages and accounts write to included.
+fn written(plan: &[Planned]) -> BTreeSet<HostPath> {
+    let mut paths: BTreeSet<HostPath> = changes(plan).map(|(path, _)| path.clone()).collect();
+    let mut also = vec!["/var/lib/chom"];
+    for planned in plan {
+        let Decision::Change(change) = &planned.decision else { continue };
+        paths.extend(change.writes.iter().map(|(path, _)| path.clone()));
+        match change.detail {
+            Detail::Packages { .. } => also.extend(["/usr", "/etc", "/var/lib/dpkg", "/var/cache"]),
+            Detail::Account { .. } => {
+                also.extend(["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"])
+            }
+            Detail::Unit(_) => also.push("/etc/systemd/system"),
+            Detail::Firewall(_) => also.push("/etc/ufw"),
+            Detail::None => {}
+        }
+    }
+    paths.extend(also.iter().filter_map(|path| path.parse().ok()));
+    paths
+}
+
+// The path itself, or the directory above it that exists.
+fn nearest(sys: &dyn Sys, path: &HostPath) -> HostPath {
+    let mut place = path.clone();
+    while sys.meta(&place).ok().flatten().is_none() {
+        let Some(parent) = place.parent() else { break };
+        place = parent;
+    }
+    place
+}
+
+fn is_dir(sys: &dyn Sys, path: &HostPath) -> bool {
+    sys.meta(path).ok().flatten().is_some_and(|meta| meta.kind == Kind::Dir)
+}
+
+fn list(items: impl ExactSizeIterator<Item = String>) -> String {
+    let total = items.len();
+    let mut shown: Vec<String> = items.take(SHOWN).collect();
+    if total > SHOWN {
+        shown.push(format!("and {} more", total - SHOWN));
+    }
+    shown.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+    use crate::step::{Change, Undo};
+    use crate::sys::RealSys;
+
+    fn planned(changes: &[(&str, Upcoming)]) -> Vec<Planned> {
+        let changes = changes.iter().map(|(path, upcoming)| (path.parse().unwrap(), upcoming.clone()));
+        let change = Change {
+            verb: "replace",
+            summary: "a file".into(),
+            detail: Detail::None,
+            diff: Vec::new(),
+            undo: Undo::Exactly,
+            writes: Vec::new(),
+            changes: changes.collect(),
+        };
+        let (id, phase) = ("web/a".parse().unwrap(), chom_format::step::Phase::Install);
+        vec![Planned { id, phase, decision: Decision::Change(change), seen: Vec::new() }]
+    }
+
+    #[test]
+    fn foreign_files_are_named_and_clashes_refused() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc/web/dir")).unwrap();
+        for file in ["hand-made", "ours"] {
+            fs::write(root.path().join("etc/web").join(file), "x").unwrap();
+        }
+        let sys = RealSys::new(root.path());
+        let link = |text: &str| Upcoming::Link(text.to_owned());
+        let plan = planned(&[
+            ("/etc/web", Upcoming::Dir),
+            ("/etc/web/new", link("x")),
+            ("/etc/web/hand-made", link("x")),
+            ("/etc/web/ours", Upcoming::Absent),
+        ]);
+        let ours = BTreeSet::from(["/etc/web/ours".parse().unwrap()]);
+        let findings = in_the_way(&sys, &plan, &ours);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].level, Level::Warn);
+        assert_eq!(findings[0].reason, "not from us and replaced: /etc/web/hand-made");
+
+        let plan = planned(&[("/etc/web/dir", link("x")), ("/etc/web/ours", Upcoming::Dir)]);
+        let findings = in_the_way(&sys, &plan, &ours);
+        assert_eq!(findings[0].level, Level::Fail);
+        assert_eq!(
+            findings[0].reason,
+            "/etc/web/dir is a directory, where a file should be\n/etc/web/ours is no directory"
+        );
+    }
+
+    #[test]
+    fn places_that_can_be_written_can() {
+        let root = tempfile::tempdir().unwrap();
+        let finding = writable(&RealSys::new(root.path()), &planned(&[("/etc/web/a", Upcoming::Dir)]));
+        assert_eq!(finding.level, Level::Pass, "{finding:?}");
+    }
+}
