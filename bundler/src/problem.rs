@@ -13,17 +13,17 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
     /// The file, the environment variable or the option.
-    pub file: String,
+    pub file: Box<str>,
     /// From 1; 0 when the problem has no place in a file.
     pub line: usize,
     /// From 1, in characters; 0 when the problem has no place in a file.
     pub column: usize,
     /// The dotted key, empty when the whole file is meant.
-    pub key: String,
+    pub key: Box<str>,
     /// What is wrong.
-    pub message: String,
+    pub message: Box<str>,
     /// What mends it.
-    pub remedy: String,
+    pub remedy: Box<str>,
     /// The line of the file, unless it may hold a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub excerpt: Option<String>,
@@ -44,12 +44,12 @@ impl Problem {
         remedy: impl Into<String>,
     ) -> Self {
         Self {
-            file: file.into(),
+            file: file.into().into_boxed_str(),
             line,
             column,
-            key: key.into(),
-            message: message.into(),
-            remedy: remedy.into(),
+            key: key.into().into_boxed_str(),
+            message: message.into().into_boxed_str(),
+            remedy: remedy.into().into_boxed_str(),
             excerpt: None,
         }
     }
