@@ -4,6 +4,7 @@
 //! back to an earlier one.
 
 pub mod cli;
+pub mod inventory;
 pub mod problem;
 pub mod rehearse;
 pub mod render;
