@@ -3,11 +3,15 @@
 //! A command is a clap `Args` struct with `run(self, &mut Ctx) -> Result<Exit, Error>`. To add one: its file,
 //! its `mod` line, its variant in [`Command`] and its arm in `Command::run`.
 
+mod check;
 mod completions;
 pub mod context;
 pub mod error;
+mod explain;
 pub mod globals;
+pub mod hosts;
 pub mod rehearse;
+mod schema;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -18,6 +22,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use context::Ctx;
 pub use error::Error;
 pub use globals::Globals;
+pub use hosts::Hosts;
 
 use crate::ui::Printer;
 
@@ -35,6 +40,9 @@ pub struct Cli {
 #[allow(missing_docs, reason = "each variant is documented on its struct, which clap prints")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Check(check::Check),
+    Explain(explain::Explain),
+    Schema(schema::Schema),
     Completions(completions::Completions),
     Rehearse(Box<rehearse::RehearseArgs>),
 }
@@ -42,6 +50,9 @@ pub enum Command {
 impl Command {
     fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
         match self {
+            Self::Check(command) => command.run(ctx),
+            Self::Explain(command) => command.run(ctx),
+            Self::Schema(command) => command.run(ctx),
             Self::Completions(command) => command.run(ctx),
             Self::Rehearse(command) => command.run(ctx),
         }

@@ -8,5 +8,6 @@ pub mod legacy;
 pub mod load;
 pub mod model;
 pub mod placeholder;
+pub mod schema;
 
 pub use load::{Inventory, load};

@@ -189,7 +189,8 @@ pub struct SpecsFile {
     pub detection_source: Option<String>,
 }
 
-/// The schema of [`Suite`], whose crate knows no schemas.
+// The schema of `Suite`, whose crate knows no schemas.
+/// Debian release.
 #[derive(JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -198,7 +199,8 @@ enum SuiteName {
     Trixie,
 }
 
-/// The schema of [`Arch`], whose crate knows no schemas.
+// The schema of `Arch`, whose crate knows no schemas.
+/// Processor.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 enum ArchName {

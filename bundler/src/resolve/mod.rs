@@ -7,10 +7,12 @@
 
 pub mod build;
 pub mod check;
+pub mod choose;
 pub mod fleet;
 pub mod leaves;
 pub mod merge;
 pub mod origin;
+pub mod outline;
 pub mod overrides;
 pub mod trace;
 
@@ -37,6 +39,13 @@ pub struct Request {
     pub environment: Vec<(String, String)>,
 }
 
+impl Request {
+    /// The folder of the inventory, whose `targets/` and `templates/` are laid over the built-in ones.
+    pub fn beside(&self) -> &Path {
+        self.inventory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+}
+
 /// All that is known of an inventory, also of one that has problems.
 #[derive(Debug, Clone)]
 pub struct Resolved {
@@ -55,9 +64,8 @@ pub struct Resolved {
 /// Reads and resolves an inventory. The error is what made it impossible to read on; what is merely wrong stands in
 /// [`Resolved::problems`].
 pub fn resolve(request: &Request) -> Result<Resolved, Problems> {
-    let beside = request.inventory.parent().filter(|parent| !parent.as_os_str().is_empty());
     // Both are read before either is judged: a mistake in one does not hide those in the other.
-    let catalog = Catalog::load(beside.unwrap_or(Path::new(".")), &request.targets);
+    let catalog = Catalog::load(request.beside(), &request.targets);
     let inventory = inventory::load(&request.inventory);
     match (catalog, inventory) {
         (Ok(catalog), Ok(inventory)) => Ok(layers(inventory, catalog, request)),

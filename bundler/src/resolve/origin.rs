@@ -40,7 +40,10 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.layer {
             Layer::BuiltIn => f.write_str("built in"),
-            Layer::ComponentDefault => write!(f, "component default ({})", self.source),
+            Layer::ComponentDefault if self.line == 0 => write!(f, "{} (component)", self.source),
+            Layer::ComponentDefault => {
+                write!(f, "{}:{}:{} (component)", self.source, self.line, self.column)
+            }
             Layer::Environment => write!(f, "environment {}", self.source),
             Layer::CommandLine => write!(f, "--set {}", self.source),
             Layer::Defaults => write!(f, "{}:{}:{} (defaults)", self.source, self.line, self.column),
