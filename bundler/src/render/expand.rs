@@ -257,7 +257,7 @@ impl Work<'_> {
 
     fn problem(&self, path: &[String], message: impl Into<String>, remedy: &str) -> Problem {
         let mut problem = locate::spot(self.sources, &self.component.path, path).problem(message, remedy);
-        problem.key = path.join(".");
+        problem.key = path.join(".").into();
         problem
     }
 

@@ -345,7 +345,7 @@ fn a_template_that_nothing_names_is_a_warning() {
         .template("web/typo.tera", "x")
         .template("other/typo.tera", "x");
     let warnings = bench.render("a").unwrap().warnings;
-    assert_eq!(warnings.iter().map(|w| w.file.as_str()).collect::<Vec<_>>(), ["templates/web/typo.tera"]);
+    assert_eq!(warnings.iter().map(|w| &*w.file).collect::<Vec<_>>(), ["templates/web/typo.tera"]);
 }
 
 // The built-in components on two hosts: as they come, or all of them with a value for each setting.
