@@ -17,6 +17,7 @@ pub mod journal;
 pub mod open;
 pub mod preflight;
 pub mod resource;
+pub mod run;
 pub mod step;
 pub mod sys;
 pub mod ui;

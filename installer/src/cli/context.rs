@@ -1,12 +1,14 @@
 //! What every command is given.
 
+use std::sync::Arc;
+
 use super::globals::Globals;
-use crate::ui::Printer;
+use crate::ui::{Printer, Progress};
 
 /// The printer and the global options.
 pub struct Ctx {
     /// Where results and talk go.
-    pub printer: Printer,
+    pub printer: Arc<Printer>,
     /// What the user asked of every command.
     pub globals: Globals,
 }
@@ -14,6 +16,11 @@ pub struct Ctx {
 impl Ctx {
     /// The context of one run.
     pub fn new(globals: Globals) -> Self {
-        Self { printer: Printer::new(globals.color, globals.talk(), globals.json), globals }
+        Self { printer: Arc::new(Printer::new(globals.color, globals.talk(), globals.json)), globals }
+    }
+
+    /// A display of how far a run is.
+    pub fn progress(&self) -> Progress {
+        Progress::new(Arc::clone(&self.printer))
     }
 }

@@ -3,10 +3,12 @@
 //! A command is a clap `Args` struct with `run(self, &mut Ctx) -> Result<Exit, Error>`. To add one: its
 //! file, its `mod` line, its variant in [`Command`] and its arm in `Command::run`.
 
+mod bundle;
 mod context;
 mod error;
 mod facts;
 mod globals;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -34,12 +36,14 @@ pub struct Cli {
 #[allow(missing_docs, reason = "each variant is documented on its struct, which clap prints")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Verify(verify::Verify),
     Facts(facts::Facts),
 }
 
 impl Command {
     fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
         match self {
+            Self::Verify(command) => command.run(ctx),
             Self::Facts(command) => command.run(ctx),
         }
     }

@@ -3,6 +3,10 @@
 //! This room knows no command and changes nothing on the host. It keeps one promise: a reader or terminal
 //! that goes away is never the reason why a run stops, fails or panics; the transaction's own log has it all.
 
+mod event;
 mod printer;
+mod progress;
 
+pub use event::Event;
 pub use printer::{Color, Printer, Talk};
+pub use progress::Progress;

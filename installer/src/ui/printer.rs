@@ -169,6 +169,11 @@ impl Printer {
         }
     }
 
+    /// Takes the line of [`Printer::status`] away.
+    pub fn clear(&self) {
+        lock(&self.talk).wipe();
+    }
+
     /// `text` in bold and this colour, when data is printed in colour.
     pub fn paint(&self, color: AnsiColor, text: &str) -> String {
         if lock(&self.data).color { painted(color, text) } else { text.to_owned() }
