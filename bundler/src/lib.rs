@@ -3,12 +3,19 @@
 //! Data moves one way: `inventory` -> `resolve` -> `render` -> `assemble` -> `pack`. No module reaches
 //! back to an earlier one.
 
+pub mod cache;
+pub mod child;
 pub mod cli;
+pub mod deb;
+pub mod fetch;
 pub mod inventory;
+pub mod lock;
 pub mod problem;
 pub mod rehearse;
 pub mod render;
 pub mod resolve;
 pub mod stack;
 pub mod ui;
+pub mod unpack;
+pub mod upstream;
 pub mod yaml;

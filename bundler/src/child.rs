@@ -1,0 +1,225 @@
+//! Child processes of the control machine: argv, no terminal, a C locale, a deadline, and the end of what
+//! they said in every error.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+/// Why a child process gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// It could not be started.
+    #[error("cannot start {program}")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// What it wrote could not be read.
+    #[error("cannot read what {program} writes")]
+    Read {
+        /// The program.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ended with something else than 0.
+    #[error("{program} ended with {}{}", Ending(*.status), Tail(.stderr))]
+    Failed {
+        /// The program.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// All that it wrote on standard error.
+        stderr: String,
+    },
+    /// It did not end in time, and was stopped with all its children.
+    #[error("{program} was stopped after {} s{}", .after.as_secs(), Tail(.stderr))]
+    TimedOut {
+        /// The program.
+        program: String,
+        /// The time that it had.
+        after: Duration,
+        /// All that it wrote on standard error until then.
+        stderr: String,
+    },
+}
+
+impl ChildError {
+    /// Whether the program is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// What the program wrote on standard error.
+    pub fn stderr(&self) -> &str {
+        match self {
+            Self::Start { .. } | Self::Read { .. } => "",
+            Self::Failed { stderr, .. } | Self::TimedOut { stderr, .. } => stderr,
+        }
+    }
+}
+
+/// A child process to be run to its end.
+#[derive(Debug)]
+pub struct Child {
+    command: Command,
+    program: String,
+    timeout: Duration,
+}
+
+impl Child {
+    /// A program with the time that it may take.
+    pub fn new(program: &str, timeout: Duration) -> Self {
+        let mut command = Command::new(program);
+        // A group of its own, so that a stop reaches what the program itself has started.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.env("LC_ALL", "C.UTF-8").env_remove("LANGUAGE");
+        Self { command, program: program.to_owned(), timeout }
+    }
+
+    /// One more argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// More arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.command.args(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// A variable of its environment.
+    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Runs it and gives what it wrote on standard output.
+    pub fn output(self) -> Result<String, ChildError> {
+        let program = self.program.clone();
+        let read = self.stream(|out| {
+            let mut bytes = Vec::new();
+            out.read_to_end(&mut bytes).map(|_| String::from_utf8_lossy(&bytes).into_owned())
+        })?;
+        read.map_err(|source| ChildError::Read { program, source })
+    }
+
+    /// Runs it and hands its standard output to `take` as it comes. An error of `take` comes before one of
+    /// the program, since a program whose reader went away fails for that reason alone.
+    pub fn stream<T, E>(
+        mut self,
+        take: impl FnOnce(&mut dyn Read) -> Result<T, E>,
+    ) -> Result<Result<T, E>, ChildError> {
+        let program = self.program;
+        let started = Instant::now();
+        let mut child =
+            self.command.spawn().map_err(|source| ChildError::Start { program: program.clone(), source })?;
+        let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+        let stderr = child.stderr.take();
+        let reader = thread::spawn(move || text_of(stderr));
+        let (finished, watch) = std::sync::mpsc::channel::<()>();
+        let timeout = self.timeout;
+        let watchdog = thread::spawn(move || {
+            // Only a timeout of the channel means that the time is up; a closed one means that all is done.
+            let late = watch.recv_timeout(timeout) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            if late {
+                let _ = killpg(group, Signal::SIGKILL);
+            }
+            late
+        });
+        let taken = match child.stdout.take() {
+            Some(mut out) => take(&mut out),
+            None => take(&mut io::empty()),
+        };
+        let status = child.wait();
+        drop(finished);
+        let late = watchdog.join().unwrap_or(false);
+        let stderr = reader.join().unwrap_or_default();
+        let status = status.map_err(|source| ChildError::Start { program: program.clone(), source })?;
+        if late && !status.success() {
+            return Err(ChildError::TimedOut { program, after: started.elapsed(), stderr });
+        }
+        if !status.success() && taken.is_ok() {
+            return Err(ChildError::Failed { program, status, stderr });
+        }
+        Ok(taken)
+    }
+}
+
+fn text_of(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // What could be read before an error is all the more worth showing. All of it is read, or the
+        // program would wait for ever on a full pipe; only the first MiB is kept.
+        let _ = pipe.by_ref().take(1 << 20).read_to_end(&mut bytes);
+        let _ = io::copy(&mut pipe, &mut io::sink());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+struct Ending(ExitStatus);
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.code(), self.0.signal()) {
+            (Some(code), _) => write!(f, "exit code {code}"),
+            (None, Some(signal)) => write!(f, "signal {signal}"),
+            (None, None) => f.write_str("an unknown status"),
+        }
+    }
+}
+
+struct Tail<'a>(&'a str);
+
+impl fmt::Display for Tail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<&str> = self.0.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        let start = lines.len().saturating_sub(8);
+        lines.iter().skip(start).try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, timeout_ms: u64) -> Result<String, ChildError> {
+        Child::new("sh", Duration::from_millis(timeout_ms)).args(["-c", script]).output()
+    }
+
+    #[test]
+    fn output_comes_back() {
+        assert_eq!(sh("echo $LC_ALL; echo talk >&2", 5000).unwrap(), "C.UTF-8\n");
+    }
+
+    #[test]
+    fn a_failure_shows_the_code_and_the_last_words() {
+        let error = sh("echo first >&2; echo last >&2; exit 7", 5000).unwrap_err();
+        assert_eq!(error.to_string(), "sh ended with exit code 7\n  first\n  last");
+    }
+
+    #[test]
+    fn what_takes_too_long_is_stopped_with_its_children() {
+        let started = Instant::now();
+        let error = sh("sleep 60 | sleep 60", 200).unwrap_err();
+        assert!(matches!(error, ChildError::TimedOut { .. }), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_missing_program_is_told_apart() {
+        let error = Child::new("no-such-program-anywhere", Duration::from_secs(1)).output().unwrap_err();
+        assert!(error.is_missing());
+        assert!(!sh("exit 1", 1000).unwrap_err().is_missing());
+    }
+}
