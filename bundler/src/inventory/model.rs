@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::resolve::{Mirrors, TlsMode};
 use crate::yaml::shape::{
-    AccountText, AddressText, ComponentText, DomainText, HostText, LabelText, Line, MachineIdText, PathText,
+    AccountText, AddressText, ComponentText, DomainText, LabelText, Line, MachineIdText, PathText,
     SshKeyText, VersionText,
 };
 
@@ -29,7 +29,7 @@ pub struct InventoryFile {
     #[serde(default)]
     pub defaults: Option<DefaultsFile>,
     /// The hosts by name.
-    #[schemars(with = "BTreeMap<HostText, HostFile>")]
+    #[schemars(extend("propertyNames" = { "x-chom": "host" }))]
     pub hosts: BTreeMap<String, HostFile>,
     /// Where payloads are fetched from, when not from where the control machine's own packages come.
     #[serde(default)]

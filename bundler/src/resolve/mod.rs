@@ -103,3 +103,6 @@ fn layers(inventory: Inventory, catalog: Catalog, request: &Request) -> Resolved
     let fleet = built.filter(|_| problems.is_empty());
     Resolved { inventory, catalog, trace, fleet, problems }
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,7 +196,7 @@ pub enum DebianPayload {
         #[schemars(with = "PackageText")]
         package: PackageName,
         /// Path in the package to path in the release.
-        #[schemars(with = "BTreeMap<PathText, RelativePathText>")]
+        #[schemars(with = "BTreeMap<String, RelativePathText>", extend("propertyNames" = { "x-chom": "path" }))]
         members: BTreeMap<HostPath, RelPath>,
     },
 }

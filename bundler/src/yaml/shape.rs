@@ -32,7 +32,6 @@ shape! {
     ComponentText = "component",
     DigestText = "digest",
     DomainText = "domain",
-    HostText = "host",
     LabelText = "label",
     Line = "line",
     MachineIdText = "machine_id",
