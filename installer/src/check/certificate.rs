@@ -63,7 +63,16 @@ fn time(kind: u8, text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(der in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = not_after(&der);
+        }
+    }
 
     #[test]
     fn times() {

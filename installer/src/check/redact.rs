@@ -105,7 +105,22 @@ fn mask_addresses(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_stands_around_it_a_secret_is_masked(
+            head in "[a-zü {\"':=,\\n]{0,20}",
+            name in "(db_)?(password|token|secret|api_key)(_file)?",
+            join in "(=|: |\":\"|\": \"|='| = )",
+            tail in "[\"',;&\\n }]{1,5}",
+        ) {
+            let shown = text(&format!("{head}{name}{join}hunter2{tail}"));
+            prop_assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
 
     #[test]
     fn secrets_are_masked_and_the_rest_stays() {

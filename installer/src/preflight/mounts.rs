@@ -55,7 +55,17 @@ fn unescape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_harm(text in "[ -~\\n]{0,200}", digits in "[0-9\\\\]{0,8}") {
+            let _ = parse(&text);
+            let _ = unescape(&digits);
+        }
+    }
 
     const INFO: &str = "22 27 0:21 / /proc rw,relatime - proc proc rw\n\
         27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,errors=remount-ro\n\
