@@ -12,9 +12,11 @@
 
 pub mod check;
 pub mod cli;
+pub mod dpkg;
 pub mod facts;
 pub mod journal;
 pub mod open;
+pub mod plan;
 pub mod preflight;
 pub mod resource;
 pub mod run;

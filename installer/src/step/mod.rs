@@ -1,8 +1,22 @@
 //! Steps: forward only. A step says what it touches, decides by looking, and applies. It never undoes
 //! itself: the engine restores the resources that it named.
 
+mod absent;
+mod account;
+mod command;
 mod detail;
+mod dir;
+mod file;
+mod firewall;
+mod link;
+mod owners;
+mod packages;
+mod place;
+pub mod redact;
+mod release;
+mod unit;
 pub mod units;
+mod validate;
 
 pub use detail::{Detail, FirewallMove, PackageMove, Run, UnitMove};
 pub use units::Snapshot;
@@ -12,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chom_format::step::{Content, Phase};
-use chom_format::{AccountName, HostPath, PackageName, StepId};
+use chom_format::{AccountName, ComponentName, HostPath, Manifest, PackageName, StepId, StepSpec};
 use serde::Serialize;
 
 use crate::resource::Resource;
@@ -26,8 +40,75 @@ pub trait Step: Send + Sync {
     /// Every resource that `apply` may change. The engine saves each before the step's first effect.
     fn touches(&self, sys: &dyn Sys, context: &Context, change: &Change) -> Result<Vec<Resource>, StepError>;
 
+    /// The paths that `decide` looks at: they must be the same when `apply` begins.
+    fn paths(&self) -> Vec<HostPath> {
+        Vec::new()
+    }
+
     /// Does exactly `change`, which `decide` made with the same context.
     fn apply(&self, sys: &mut dyn Sys, context: &Context, change: &Change) -> Result<(), StepError>;
+}
+
+/// One step of a manifest, ready to decide and to be applied.
+pub struct Entry {
+    /// Its name.
+    pub id: StepId,
+    /// Whose it is.
+    pub component: ComponentName,
+    /// When it runs.
+    pub phase: Phase,
+    /// What it wants.
+    pub spec: StepSpec,
+    /// What it does.
+    pub step: Box<dyn Step>,
+}
+
+/// The steps of a manifest in the order in which they run.
+pub fn all(manifest: &Manifest) -> Result<Vec<Entry>, StepError> {
+    build(&manifest.steps())
+}
+
+/// Steps ready to decide, from what they want. A step that guards others knows those.
+pub fn build(steps: &[(Phase, chom_format::Step<StepSpec>)]) -> Result<Vec<Entry>, StepError> {
+    let specs: BTreeMap<&StepId, &StepSpec> = steps.iter().map(|(_, step)| (&step.id, &step.spec)).collect();
+    let mut entries = Vec::new();
+    for (phase, step) in steps {
+        entries.push(Entry {
+            id: step.id.clone(),
+            component: step.component.clone(),
+            phase: *phase,
+            spec: step.spec.clone(),
+            step: of(&step.id, &step.spec, &specs)?,
+        });
+    }
+    Ok(entries)
+}
+
+fn of(id: &StepId, spec: &StepSpec, all: &BTreeMap<&StepId, &StepSpec>) -> Result<Box<dyn Step>, StepError> {
+    Ok(match spec.clone() {
+        StepSpec::Packages(spec) => Box::new(packages::PackagesStep(spec)),
+        StepSpec::Account(spec) => Box::new(account::AccountStep(spec)),
+        StepSpec::Dir(spec) => Box::new(dir::DirStep(spec)),
+        StepSpec::Release(spec) => Box::new(release::ReleaseStep(spec)),
+        StepSpec::File(spec) => Box::new(file::FileStep(spec)),
+        StepSpec::Link(spec) => Box::new(link::LinkStep(spec)),
+        StepSpec::Absent(spec) => Box::new(absent::AbsentStep(spec)),
+        StepSpec::Unit(spec) => Box::new(unit::UnitStep(spec)),
+        StepSpec::Command(spec) => Box::new(command::CommandStep { id: id.clone(), spec }),
+        StepSpec::Firewall(spec) => Box::new(firewall::FirewallStep(spec)),
+        StepSpec::Validate(spec) => {
+            let mut guarded = Vec::new();
+            for guard in &spec.guards {
+                let found = all.get(guard).filter(|found| !matches!(found, StepSpec::Validate(_)));
+                let found = found.ok_or_else(|| StepError::Refused {
+                    what: format!("{id} guards {guard}, which is no step of this bundle that can be checked"),
+                    hint: Some("build the bundle again".to_owned()),
+                })?;
+                guarded.push((guard.clone(), (*found).clone(), of(guard, found, all)?));
+            }
+            Box::new(validate::ValidateStep { spec, guarded })
+        }
+    })
 }
 
 /// What a step is told of the run that it is part of.
@@ -143,16 +224,19 @@ pub enum StepError {
     },
 }
 
-/// One step's part of the plan. The plan is a contract: `seen` must still hold when the step is applied.
+/// One step's part of the plan. The plan is a contract: `seen` must still hold when the run begins.
 #[derive(Debug, Clone, Serialize)]
 pub struct Planned {
     /// Which step.
     pub id: StepId,
+    /// Whose it is.
+    pub component: ComponentName,
     /// In which phase.
     pub phase: Phase,
     /// What was decided.
+    #[serde(flatten)]
     pub decision: Decision,
-    /// The touched paths as they were when it was decided.
+    /// The paths that it looked at, as they were when it was decided.
     #[serde(skip)]
     pub seen: Vec<(HostPath, PathState)>,
 }

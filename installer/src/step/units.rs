@@ -1,8 +1,15 @@
 //! Units as systemd sees them, read for all units of a manifest in one question.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use chom_format::UnitName;
+
+use super::StepError;
+use crate::sys::{Command, Sys};
+
+const PROPERTIES: &str = "Id,Names,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload,\
+    NRestarts,MainPID,InvocationID,FragmentPath,Result";
 
 /// The units of a manifest as they were at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,11 +36,100 @@ pub struct UnitState {
     pub restarts: u32,
     /// First process; 0 when there is none.
     pub main_pid: u32,
+    /// Names one run of the unit: another one after every start and restart.
+    pub invocation: String,
+    /// Its unit file.
+    pub fragment: String,
+    /// How it ended: `success`, `exit-code`, `timeout`.
+    pub result: String,
+}
+
+impl UnitState {
+    /// Whether its processes run, or it has done its work and counts as there.
+    pub fn is_running(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "reloading" | "refreshing") && self.sub != "auto-restart"
+    }
+
+    /// Whether it is started at boot.
+    pub fn is_enabled(&self) -> bool {
+        matches!(self.file.as_str(), "enabled" | "enabled-runtime" | "alias")
+    }
 }
 
 impl Snapshot {
+    /// Asks systemd for these units. A host that is a directory has no manager, and so no unit that runs.
+    pub fn read<'a>(sys: &dyn Sys, names: impl IntoIterator<Item = &'a UnitName>) -> Result<Self, StepError> {
+        let names: Vec<&UnitName> = names.into_iter().collect();
+        if names.is_empty() || sys.root() != Path::new("/") {
+            return Ok(Self::default());
+        }
+        let mut argv = vec!["systemctl", "show", "--no-pager", "--property", PROPERTIES, "--"];
+        argv.extend(names.iter().map(|name| name.as_str()));
+        let output = sys.ask(&Command::new(argv))?;
+        if !output.success() {
+            return Err(StepError::Refused {
+                what: format!("systemd does not answer: {}", output.complaint()),
+                hint: Some("systemctl is-system-running".to_owned()),
+            });
+        }
+        Ok(Self::parse(&names, &output.text()))
+    }
+
+    /// Reads the answer of `systemctl show`: one block for each name, in the order of the names.
+    fn parse(names: &[&UnitName], answer: &str) -> Self {
+        let blocks = answer.split("\n\n").map(state);
+        Self { units: names.iter().map(|name| (*name).clone()).zip(blocks).collect() }
+    }
+
     /// A unit as it was; one that is not known at all when it was not asked for.
     pub fn unit(&self, name: &UnitName) -> UnitState {
         self.units.get(name).cloned().unwrap_or_default()
+    }
+}
+
+/// One unit as it is now.
+pub fn read_one(sys: &dyn Sys, name: &UnitName) -> Result<UnitState, StepError> {
+    Ok(Snapshot::read(sys, [name])?.unit(name))
+}
+
+fn state(block: &str) -> UnitState {
+    let fields: BTreeMap<&str, &str> = block.lines().filter_map(|line| line.split_once('=')).collect();
+    let text = |name| fields.get(name).copied().unwrap_or_default().to_owned();
+    let number = |name| text(name).parse().unwrap_or(0);
+    UnitState {
+        load: text("LoadState"),
+        active: text("ActiveState"),
+        sub: text("SubState"),
+        file: text("UnitFileState"),
+        stale: text("NeedDaemonReload") == "yes",
+        can_reload: text("CanReload") == "yes",
+        restarts: number("NRestarts"),
+        main_pid: number("MainPID"),
+        invocation: text("InvocationID"),
+        fragment: text("FragmentPath"),
+        result: text("Result"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_gets_its_block() {
+        let (a, b): (UnitName, UnitName) = ("a.service".parse().unwrap(), "b.service".parse().unwrap());
+        let answer = "LoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nMainPID=7\n\
+            CanReload=yes\nNeedDaemonReload=no\n\nLoadState=not-found\nActiveState=inactive\nSubState=dead\n";
+        let snapshot = Snapshot::parse(&[&a, &b], answer);
+        let (a, b) = (snapshot.unit(&a), snapshot.unit(&b));
+        assert!(a.is_running() && a.is_enabled() && a.can_reload && !a.stale);
+        assert_eq!(a.main_pid, 7);
+        assert_eq!((b.load.as_str(), b.is_running(), b.is_enabled()), ("not-found", false, false));
+    }
+
+    #[test]
+    fn a_unit_that_waits_for_its_restart_does_not_run() {
+        let state = state("ActiveState=activating\nSubState=auto-restart");
+        assert!(!state.is_running());
     }
 }
