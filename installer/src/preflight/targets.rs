@@ -173,7 +173,13 @@ mod tests {
             changes: changes.collect(),
         };
         let (id, phase) = ("web/a".parse().unwrap(), chom_format::step::Phase::Install);
-        vec![Planned { id, phase, decision: Decision::Change(change), seen: Vec::new() }]
+        vec![Planned {
+            id,
+            component: "c".parse().unwrap(),
+            phase,
+            decision: Decision::Change(change),
+            seen: Vec::new(),
+        }]
     }
 
     #[test]

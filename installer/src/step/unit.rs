@@ -152,7 +152,7 @@ impl UnitStep {
         let mut what = format!("{unit} {how}");
         for part in [redact::text(complaint), lines] {
             if !part.trim().is_empty() {
-                what.push_str("\n");
+                what.push('\n');
                 what.push_str(part.trim_end());
             }
         }
