@@ -10,6 +10,7 @@ pub mod error;
 mod explain;
 pub mod globals;
 pub mod hosts;
+mod init;
 pub mod rehearse;
 mod schema;
 
@@ -40,6 +41,7 @@ pub struct Cli {
 #[allow(missing_docs, reason = "each variant is documented on its struct, which clap prints")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Init(init::Init),
     Check(check::Check),
     Explain(explain::Explain),
     Schema(schema::Schema),
@@ -50,6 +52,7 @@ pub enum Command {
 impl Command {
     fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
         match self {
+            Self::Init(command) => command.run(ctx),
             Self::Check(command) => command.run(ctx),
             Self::Explain(command) => command.run(ctx),
             Self::Schema(command) => command.run(ctx),

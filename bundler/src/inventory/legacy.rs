@@ -89,20 +89,30 @@ pub fn is_legacy(tree: &Node) -> bool {
     tree.get("hosts").is_none() && ROLES.iter().any(|role| tree.get(role).is_some())
 }
 
-/// The tree in the present shape, and what is wrong with the old one.
-pub fn convert(file: &str, text: &str, old: &Node) -> (Arc<Node>, Vec<Problem>) {
+/// An old inventory in the present shape.
+pub struct Converted {
+    /// The tree; its nodes stand where they stand in the old file.
+    pub tree: Arc<Node>,
+    /// What is wrong with the old file as such.
+    pub problems: Vec<Problem>,
+    /// What it says rightly and nothing does any more.
+    pub refused: Vec<Problem>,
+}
+
+/// Converts an old inventory.
+pub fn convert(file: &str, text: &str, old: &Node) -> Converted {
     let schema: Value = schemars::schema_for!(LegacyFile).into();
     let problems = Walk::new(file, text, &schema).run(old, &schema, "");
-    let mut conversion = Conversion { file, text, old, problems };
+    let mut conversion = Conversion { file, text, old, refused: Vec::new() };
     let tree = conversion.tree();
-    (tree, conversion.problems)
+    Converted { tree, problems, refused: conversion.refused }
 }
 
 struct Conversion<'a> {
     file: &'a str,
     text: &'a str,
     old: &'a Node,
-    problems: Vec<Problem>,
+    refused: Vec<Problem>,
 }
 
 impl Conversion<'_> {
@@ -146,10 +156,14 @@ impl Conversion<'_> {
             .chain(moved("port", old.entry("ssh_port")))
             .chain(moved("key", self.old.entry("ssh_key_path")))
             .collect();
-        host.push(made("ssh", old, map_at(old, ssh)));
+        if !ssh.is_empty() {
+            host.push(made("ssh", old, map_at(old, ssh)));
+        }
         host.extend(moved("specs", old.entry("specs")));
         let components = self.components(old);
-        host.push(made("components", old, map_at(old, components)));
+        if !components.is_empty() {
+            host.push(made("components", old, map_at(old, components)));
+        }
         let value = map_at(old, host);
         let key = if name.is_empty() { role.key.clone() } else { name };
         Entry { key, key_place: hostname.map_or(role.key_place, |node| node.place), value, borrowed: false }
@@ -267,7 +281,7 @@ impl Conversion<'_> {
 
     fn refuse(&mut self, entry: &Entry, message: String, remedy: &str) {
         let problem = Problem::at(self.file, entry.key_place.at(), entry.key.as_str(), message, remedy);
-        self.problems.push(problem.with_excerpt(self.text));
+        self.refused.push(problem.with_excerpt(self.text));
     }
 }
 

@@ -48,11 +48,20 @@ pub fn parse(file: &str, text: Arc<str>) -> Result<Inventory, Problems> {
         );
     }
     let legacy = legacy::is_legacy(&tree);
-    let (tree, mut problems) =
-        if legacy { legacy::convert(file, &text, &tree) } else { (Arc::clone(&tree), Vec::new()) };
     let schema: Value = model::schema();
-    // What an old file leaves out has a meaning of its own, and a host's keys may come from another layer.
-    problems.extend(Walk::new(file, &text, &schema).partial().run(&tree, &schema, ""));
+    let (tree, mut problems) = if legacy {
+        let converted = legacy::convert(file, &text, &tree);
+        let mut problems = converted.problems;
+        // The same mistakes would be told again in words that the old file does not have.
+        if problems.is_empty() {
+            problems.extend(Walk::new(file, &text, &schema).partial().run(&converted.tree, &schema, ""));
+        }
+        problems.extend(converted.refused);
+        (converted.tree, problems)
+    } else {
+        // Partial, for a host's keys may come from another layer.
+        (Arc::clone(&tree), Walk::new(file, &text, &schema).partial().run(&tree, &schema, ""))
+    };
     if !legacy {
         problems.extend(["version", "hosts"].into_iter().filter(|key| tree.get(key).is_none()).map(|key| {
             let message = format!("the inventory has no `{key}`");

@@ -4,6 +4,7 @@
 //! the types, from which the schema and so the checks come; [`check`] finds what no schema can say. Nothing here
 //! knows layers: what a value *is* in the end, `resolve` decides.
 
+pub mod init;
 pub mod legacy;
 pub mod load;
 pub mod model;
