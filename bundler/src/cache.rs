@@ -10,8 +10,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use chom_format::Digest;
 use chom_format::digest::Hasher;
+use chom_format::exit::Explain;
+use chom_format::{Digest, Exit, HostState};
 use tempfile::NamedTempFile;
 
 /// An operation on the cache that failed.
@@ -23,15 +24,22 @@ pub struct CacheError {
     source: io::Error,
 }
 
-impl CacheError {
-    /// What mends it.
-    pub fn hint(&self) -> String {
-        match self.source.kind() {
+impl Explain for CacheError {
+    fn exit(&self) -> Exit {
+        Exit::Failed
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self.source.kind() {
             io::ErrorKind::StorageFull => {
                 format!("free space on the file system that holds {}", self.path.display())
             }
             _ => "name a folder that you may write to with --cache DIR or CHOM_CACHE".to_owned(),
-        }
+        })
+    }
+
+    fn host(&self) -> HostState {
+        HostState::NotConcerned
     }
 }
 

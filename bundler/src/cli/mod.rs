@@ -8,9 +8,12 @@ mod completions;
 pub mod context;
 pub mod error;
 mod explain;
+mod fetch;
 pub mod globals;
 pub mod hosts;
 mod init;
+mod lock;
+pub mod payloads;
 pub mod rehearse;
 mod schema;
 
@@ -44,6 +47,8 @@ pub enum Command {
     Init(init::Init),
     Check(check::Check),
     Explain(explain::Explain),
+    Lock(lock::Lock),
+    Fetch(fetch::Fetch),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Rehearse(Box<rehearse::RehearseArgs>),
@@ -55,6 +60,8 @@ impl Command {
             Self::Init(command) => command.run(ctx),
             Self::Check(command) => command.run(ctx),
             Self::Explain(command) => command.run(ctx),
+            Self::Lock(command) => command.run(ctx),
+            Self::Fetch(command) => command.run(ctx),
             Self::Schema(command) => command.run(ctx),
             Self::Completions(command) => command.run(ctx),
             Self::Rehearse(command) => command.run(ctx),

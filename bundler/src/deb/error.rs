@@ -66,7 +66,7 @@ impl Explain for DebError {
             Self::Tool { .. } | Self::Control { .. } | Self::Unpack { .. } => {
                 "run `chom-bundle lock --update`; the package in the archive may be damaged".to_owned()
             }
-            Self::Cache(error) => error.hint(),
+            Self::Cache(error) => return error.hint(),
         })
     }
 

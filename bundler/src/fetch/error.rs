@@ -127,7 +127,7 @@ impl Explain for FetchError {
             Self::UnknownHost(_) => Some("run `chom-bundle lock`".to_owned()),
             Self::Offline(_) => Some("run `chom-bundle fetch` once with a network".to_owned()),
             Self::Failed(problems) => hint(problems),
-            Self::Cache(error) => Some(error.hint()),
+            Self::Cache(error) => error.hint(),
             Self::Mirrors(error) => error.hint(),
         }
     }

@@ -194,7 +194,7 @@ impl Explain for LockError {
             }
             Self::Removes { .. } => "the packages of this host exclude each other: choose others".to_owned(),
             Self::Index { .. } | Self::Child(_) => "run `chom-bundle lock --update`".to_owned(),
-            Self::Cache(error) => error.hint(),
+            Self::Cache(error) => return error.hint(),
             Self::Unverifiable { component, .. } => {
                 format!("give the component {component} `sums:` or `sha256:` in its file, or set its sha256 in the inventory")
             }

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chom_format::exit::Explain;
+use chom_format::{Exit, HostState};
 use serde::{Deserialize, Deserializer, de};
 
 /// The mirrors that the inventory names. What is absent comes from the control machine's apt sources.
@@ -29,6 +31,20 @@ pub struct MirrorUrl(String);
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not the address of a mirror: http://, https:// or file:/// is wanted")]
 pub struct MirrorUrlError(String);
+
+impl Explain for MirrorUrlError {
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("mend `mirrors` in the inventory".to_owned())
+    }
+
+    fn host(&self) -> HostState {
+        HostState::NotConcerned
+    }
+}
 
 impl MirrorUrl {
     /// The address, without a final slash.

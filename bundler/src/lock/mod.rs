@@ -13,6 +13,7 @@
 
 mod apt;
 mod archive_id;
+mod changes;
 mod emit;
 mod error;
 mod file;
@@ -26,8 +27,10 @@ mod resolve;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use archive_id::{ArchiveId, ArchiveIdError};
+pub use changes::changes;
 pub use error::LockError;
 pub use file::{LOCK_FILE, LockFile, LockFileError};
 pub use machine::mirrors as machine_mirrors;

@@ -257,3 +257,23 @@ fn payloads_of_a_component_come_ready_for_a_bundle() {
     assert_eq!(lock.upstream_of(&host, &component("loki")).unwrap().1.size, 99);
     assert!(lock.upstream_of(&host, &component("grafana")).is_none());
 }
+
+#[test]
+fn changes_are_told_line_by_line() {
+    assert!(changes(Some(&lock()), &lock()).is_empty());
+    let mut after = lock();
+    let archive = after.archives.values_mut().next().unwrap();
+    archive.packages.remove("ufw");
+    archive.packages.extend([pin("iptables", "1.8", "trixie"), pin("promtool", "2.54-1", "trixie")]);
+    let lines = changes(Some(&lock()), &after);
+    let starts = [
+        "+ trixie/amd64 iptables 1.8 (",
+        "~ trixie/amd64 promtool 2.53.3+ds1-2 (",
+        "- trixie/amd64 ufw 0.36.2-9 (",
+    ];
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    assert_eq!(changes(None, &lock()).len(), 7);
+}

@@ -28,7 +28,7 @@ impl Explain for UpstreamError {
 
     fn hint(&self) -> Option<String> {
         match &self.source {
-            UnpackError::Cache(error) => Some(error.hint()),
+            UnpackError::Cache(error) => error.hint(),
             UnpackError::Missing { .. } | UnpackError::BadMember(_) => {
                 Some("mend `payload.upstream.members` of the component".to_owned())
             }
