@@ -28,9 +28,10 @@ impl Contexts {
             .values()
             .map(|host| {
                 let components = value(serde_json::to_value(&host.components))?;
-                Ok(json!({
-                    "name": host.name, "address": host.address, "fqdn": host.fqdn, "components": components,
-                }))
+                Ok(without_nulls(json!({
+                    "name": host.name, "address": host.address, "fqdn": host.fqdn, "domain": host.domain,
+                    "names": host.names, "tls": host.tls, "components": components,
+                })))
             })
             .collect::<Result<_, Box<Problem>>>()?;
         let trees = json!({
