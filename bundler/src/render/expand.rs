@@ -1,6 +1,5 @@
 //! Fills in the entries of one component: `each`, `when`, every text at any depth, and the templates of files.
 
-use chom_format::HostPath;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tera::Context;
@@ -271,9 +270,4 @@ fn with(path: &[String], key: &str) -> Vec<String> {
     let mut below = path.to_vec();
     below.push(key.to_owned());
     below
-}
-
-/// Where the file of a unit lies that we bring.
-pub(crate) fn unit_path(name: &chom_format::UnitName) -> Option<HostPath> {
-    format!("/etc/systemd/system/{name}").parse().ok()
 }

@@ -291,6 +291,14 @@ pub struct Check {
     pub probe: Probe,
 }
 
+impl Unit {
+    /// Where its file lies, when we bring it.
+    pub fn path(&self) -> Option<HostPath> {
+        self.content.as_ref()?;
+        format!("/etc/systemd/system/{}", self.name).parse().ok()
+    }
+}
+
 impl<'de> Deserialize<'de> for Open {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match String::deserialize(deserializer)?.as_str() {

@@ -13,7 +13,6 @@ mod unused;
 
 use chom_format::HostPath;
 
-use super::expand::unit_path;
 use super::sources::Sources;
 use super::wanted::{Rendered, Spot};
 use crate::problem::Problem;
@@ -57,7 +56,7 @@ fn texts(rendered: &Rendered) -> Vec<Shown<'_>> {
         texts.extend(component.units.iter().filter_map(|unit| {
             Some(Shown {
                 component: number,
-                path: unit_path(&unit.value.name)?,
+                path: unit.value.path()?,
                 content: unit.value.content.as_deref()?,
                 template: unit.value.template.as_deref(),
                 at: &unit.at,

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use chom_format::{AccountName, HostPath, UnitName};
 
 use crate::problem::Problem;
-use crate::render::expand::unit_path;
 use crate::render::wanted::{Dir, Rendered, Spot};
 use crate::resolve::Host;
 
@@ -78,9 +77,12 @@ fn all(rendered: &Rendered) -> Vec<(HostPath, Claim<'_>, &Spot)> {
                 .iter()
                 .map(|gone| (gone.value.path.clone(), Claim::Leaf("to be absent"), &gone.at)),
         );
-        all.extend(component.units.iter().filter(|unit| unit.value.content.is_some()).filter_map(|unit| {
-            Some((unit_path(&unit.value.name)?, Claim::Leaf("the file of a unit"), &unit.at))
-        }));
+        all.extend(
+            component
+                .units
+                .iter()
+                .filter_map(|unit| Some((unit.value.path()?, Claim::Leaf("the file of a unit"), &unit.at))),
+        );
     }
     all
 }
