@@ -1,4 +1,5 @@
-//! Builds `targets/` and `templates/` into the program: a table of paths and texts, sorted by path.
+//! Builds `targets/` and `templates/` into the program: a table of paths and texts, sorted by path. And, when
+//! `CHOM_EMBED_DIR` names the folder that they lie in, the installers for both processors.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,24 @@ fn main() -> io::Result<()> {
     }
     table.push_str("]\n");
     let out = PathBuf::from(env::var("OUT_DIR").map_err(io::Error::other)?);
-    fs::write(out.join("builtin.rs"), table)
+    fs::write(out.join("builtin.rs"), table)?;
+    fs::write(out.join("installers.rs"), installers()?)
+}
+
+// Both or none: a program that can build for one processor only would be found out on the wrong day.
+fn installers() -> io::Result<String> {
+    println!("cargo::rerun-if-env-changed=CHOM_EMBED_DIR");
+    let mut table = String::from("static BUILT_IN: &[(&str, &[u8])] = &[\n");
+    if let Some(folder) = env::var_os("CHOM_EMBED_DIR").filter(|folder| !folder.is_empty()) {
+        for arch in ["x86_64", "aarch64"] {
+            let path = fs::canonicalize(Path::new(&folder).join(format!("chom-install-{arch}")))
+                .map_err(|error| io::Error::other(format!("chom-install-{arch} in {folder:?}: {error}")))?;
+            println!("cargo::rerun-if-changed={}", path.display());
+            writeln!(table, "    ({arch:?}, include_bytes!({path:?})),").map_err(io::Error::other)?;
+        }
+    }
+    table.push_str("];\n");
+    Ok(table)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

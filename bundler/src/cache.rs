@@ -53,7 +53,7 @@ impl Cache {
     /// Opens the cache in `root`, making the folder when there is none.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, CacheError> {
         let root = root.into();
-        for part in ["objects", "partial", "members", "apt"] {
+        for part in ["objects", "partial", "members", "packed", "apt"] {
             let path = root.join(part);
             fs::create_dir_all(&path).map_err(|source| CacheError { action: "make", path, source })?;
         }
@@ -164,6 +164,11 @@ impl Cache {
     /// Where it is noted which members archives gave; the key stands for the archives and what was asked.
     pub(crate) fn members(&self, key: &Digest) -> PathBuf {
         self.root.join("members").join(key.to_string())
+    }
+
+    /// Where the gzip member of an object lies, ready to be copied into a bundle.
+    pub(crate) fn packed(&self, digest: &Digest) -> PathBuf {
+        self.root.join("packed").join(digest.to_string())
     }
 
     /// The folder of a private apt root.

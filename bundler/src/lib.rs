@@ -3,6 +3,8 @@
 //! Data moves one way: `inventory` -> `resolve` -> `render` -> `assemble` -> `pack`. No module reaches
 //! back to an earlier one.
 
+pub mod assemble;
+pub mod build;
 pub mod cache;
 pub mod child;
 pub mod cli;
@@ -10,6 +12,7 @@ pub mod deb;
 pub mod fetch;
 pub mod inventory;
 pub mod lock;
+pub mod pack;
 pub mod problem;
 pub mod rehearse;
 pub mod render;

@@ -3,19 +3,24 @@
 //! A command is a clap `Args` struct with `run(self, &mut Ctx) -> Result<Exit, Error>`. To add one: its file,
 //! its `mod` line, its variant in [`Command`] and its arm in `Command::run`.
 
+mod build;
 mod check;
 mod completions;
 pub mod context;
+mod diff;
 pub mod error;
 mod explain;
 mod fetch;
 pub mod globals;
 pub mod hosts;
 mod init;
+mod inspect;
 mod lock;
 pub mod payloads;
 pub mod rehearse;
+mod render;
 mod schema;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -50,6 +55,11 @@ pub enum Command {
     Lock(lock::Lock),
     Fetch(fetch::Fetch),
     Schema(schema::Schema),
+    Render(render::Render),
+    Build(build::Build),
+    Verify(verify::Verify),
+    Inspect(inspect::Inspect),
+    Diff(diff::Diff),
     Completions(completions::Completions),
     Rehearse(Box<rehearse::RehearseArgs>),
 }
@@ -63,6 +73,11 @@ impl Command {
             Self::Lock(command) => command.run(ctx),
             Self::Fetch(command) => command.run(ctx),
             Self::Schema(command) => command.run(ctx),
+            Self::Render(command) => command.run(ctx),
+            Self::Build(command) => command.run(ctx),
+            Self::Verify(command) => command.run(ctx),
+            Self::Inspect(command) => command.run(ctx),
+            Self::Diff(command) => command.run(ctx),
             Self::Completions(command) => command.run(ctx),
             Self::Rehearse(command) => command.run(ctx),
         }
