@@ -13,13 +13,16 @@
 pub mod check;
 pub mod cli;
 pub mod dpkg;
+pub mod engine;
 pub mod facts;
 pub mod journal;
 pub mod open;
 pub mod plan;
 pub mod preflight;
+pub mod receipt;
 pub mod resource;
 pub mod run;
 pub mod step;
 pub mod sys;
+pub mod transaction;
 pub mod ui;

@@ -115,8 +115,12 @@ impl State {
             Record::Healthy => {}
             Record::Committed { at } => self.standing = Standing::Committed { at: at.clone() },
             Record::RollingBack { cause } => {
-                // What could not be put back is tried again.
-                self.restored.retain(|_, restored| !matches!(restored, Restored::Stuck { .. }));
+                // What could not be put back is tried again; and so is every listing, which may have been
+                // wrong because of it.
+                let again = |resource: &Resource, restored: &Restored| {
+                    matches!(restored, Restored::Stuck { .. }) || matches!(resource, Resource::Listing { .. })
+                };
+                self.restored.retain(|resource, restored| !again(resource, restored));
                 self.standing = Standing::RollingBack { cause: cause.clone() };
             }
             Record::Restored { resource, restored } => {

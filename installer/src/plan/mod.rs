@@ -122,6 +122,11 @@ impl Plan {
         effects
     }
 
+    /// What the first step is told.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// The steps that must not be done, with what is in the way and what mends it.
     pub fn refusals(&self) -> Vec<(&StepId, &str, &str)> {
         self.steps

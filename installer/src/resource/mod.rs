@@ -4,7 +4,23 @@
 //! effect on it, and after a failure restores all of them in the reverse order of saving. Restoring is
 //! idempotent: it looks at what is there now and decides, so it can be cut off and begun again.
 
+mod attic;
+mod folder;
+mod listing;
+mod path;
+mod refused;
+mod store;
+mod tree;
+
+pub(crate) use attic::missing_parents;
+pub use store::Store;
+pub(crate) use store::{below, private};
+pub(crate) use tree::remove as remove_tree;
+
+use std::collections::BTreeSet;
+
 use chom_format::{AccountName, Digest, HostPath, PackageName, UnitName};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::sys::{Sys, SysError};
@@ -70,6 +86,34 @@ pub struct Saved {
 #[serde(transparent)]
 pub struct Fingerprint(pub Digest);
 
+impl Fingerprint {
+    /// The fingerprint of a state.
+    pub fn of(state: &impl Serialize) -> Self {
+        // Everything that is fingerprinted is a plain structure, which can always be written as JSON.
+        Self(Digest::of(&serde_json::to_vec(state).unwrap_or_default()))
+    }
+}
+
+impl Saved {
+    /// A state with its fingerprint and the objects that it names.
+    fn new(state: &impl Serialize, objects: Vec<Digest>) -> Result<Self, SysError> {
+        Ok(Self { state: to_value(state)?, objects, fingerprint: Fingerprint::of(state) })
+    }
+
+    /// The state as the kind of resource wrote it.
+    fn read<T: DeserializeOwned>(&self) -> Result<T, SysError> {
+        from_value(&self.state)
+    }
+}
+
+fn to_value(state: &impl Serialize) -> Result<serde_json::Value, SysError> {
+    serde_json::to_value(state).map_err(|error| SysError::other("write", "a state", error.to_string()))
+}
+
+fn from_value<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T, SysError> {
+    T::deserialize(value).map_err(|error| SysError::other("understand", "a saved state", error.to_string()))
+}
+
 /// What became of a resource when it was put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -102,23 +146,36 @@ pub trait Restore {
     /// somebody else's.
     fn after(&self, sys: &mut dyn Sys, store: &Store, saved: &Saved) -> Result<serde_json::Value, SysError>;
 
+    /// The objects that such a value names: retention keeps them as long as the transaction.
+    fn objects_of_after(&self, after: &serde_json::Value) -> Result<Vec<Digest>, SysError> {
+        let _ = after;
+        Ok(Vec::new())
+    }
+
     /// Before any path is put back: units stop, so that no service writes into what is being restored.
     fn quiesce(&self, sys: &mut dyn Sys, saved: &Saved) -> Result<(), SysError> {
         let _ = (sys, saved);
         Ok(())
     }
 
-    /// Whether, after this resource is back, another one that was saved later is settled with it: a file of a
-    /// release directory that is gone, a path that a package brought.
-    fn covers(
+    /// Directories whose listing changes with the resource, beside that of a path's own parent.
+    fn listings(&self, sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        let _ = sys;
+        Ok(Vec::new())
+    }
+
+    /// Which of the resources that were saved later are settled with this one: a file of a release that is
+    /// gone, a path that a package brought. What they were is part of what this one takes away.
+    fn covered(
         &self,
-        store: &Store,
         sys: &dyn Sys,
+        store: &Store,
+        saved: &Saved,
         after: Option<&serde_json::Value>,
-        other: &Resource,
-    ) -> Result<bool, SysError> {
-        let _ = (store, sys, after, other);
-        Ok(false)
+        later: &[&Resource],
+    ) -> Result<BTreeSet<Resource>, SysError> {
+        let _ = (sys, store, saved, after, later);
+        Ok(BTreeSet::new())
     }
 
     /// Reads the resource again, after everything is back. Nothing here means that it is as it was saved;
@@ -145,11 +202,53 @@ pub trait Restore {
     ) -> Result<Restored, SysError>;
 }
 
-/// Where a transaction keeps things: objects by digest, and the attic.
-#[derive(Debug, Clone)]
-pub struct Store {
-    /// `/var/lib/chom/objects`.
-    pub objects: HostPath,
-    /// `/var/lib/chom/attic/NNNNNN`, for this transaction.
-    pub attic: HostPath,
+impl Resource {
+    /// The code that knows this kind.
+    pub fn restore(&self) -> Box<dyn Restore + '_> {
+        match self {
+            Self::Path { path, data } => Box::new(path::PathResource { path, data: *data }),
+            Self::Folder { path } => Box::new(folder::FolderResource { path }),
+            Self::Listing { path } => Box::new(listing::ListingResource { path }),
+            Self::System { .. } | Self::Account { .. } | Self::Unit { .. } | Self::Firewall => {
+                Box::new(refused::RefusedResource { resource: self })
+            }
+        }
+    }
+
+    /// The path that it is about, when it is about one.
+    pub fn path(&self) -> Option<&HostPath> {
+        match self {
+            Self::Path { path, .. } | Self::Folder { path } | Self::Listing { path } => Some(path),
+            Self::System { .. } | Self::Account { .. } | Self::Unit { .. } | Self::Firewall => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Restored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Restored => f.write_str("put back"),
+            Self::AlreadyBefore => f.write_str("as before"),
+            Self::Foreign { kept } if kept.is_empty() => f.write_str("changed by others"),
+            Self::Foreign { kept } => {
+                let places: Vec<&str> = kept.iter().map(HostPath::as_str).collect();
+                write!(f, "changed by others, kept as {}", places.join(", "))
+            }
+            Self::Stuck { reason } => write!(f, "not put back: {reason}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path { path, .. } => write!(f, "{path}"),
+            Self::Folder { path } => write!(f, "{path} and all in it"),
+            Self::Listing { path } => write!(f, "the listing of {path}"),
+            Self::System { .. } => f.write_str("the system as its packages make it"),
+            Self::Account { name } => write!(f, "account {name}"),
+            Self::Unit { unit } => write!(f, "unit {unit}"),
+            Self::Firewall => f.write_str("the firewall"),
+        }
+    }
 }

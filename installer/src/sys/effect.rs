@@ -72,6 +72,8 @@ pub enum Effect<'a> {
     /// Many small effects in this order, made durable together: a crash leaves any part of them done.
     /// For restores and releases, where a sync for each of a thousand files would take a minute.
     Batch(&'a [Effect<'a>]),
+    /// Everything that was written so far, by whatever program, is on the disk.
+    Sync,
     /// Bytes are written at the end of the journal and are on the disk when this returns. What lies beyond
     /// `at`, the torn frame of a run that was cut off, goes.
     Append {
@@ -106,6 +108,7 @@ impl Effect<'_> {
             Self::HardLink { path, .. } => format!("make hard link {path}"),
             Self::Run(command) => format!("run {}", command.argv.join(" ")),
             Self::Batch(effects) => format!("{} effects at once", effects.len()),
+            Self::Sync => "sync all file systems".to_owned(),
             Self::Append { journal, .. } => format!("append to {journal}"),
             Self::Reserve { path, bytes } => format!("reserve {bytes} bytes for {path}"),
         }

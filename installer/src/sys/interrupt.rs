@@ -50,12 +50,17 @@ pub fn shield() {
     SHIELDED.store(true, Ordering::SeqCst);
 }
 
-/// Forgets what arrived and heeds signals again, for a next transaction in the same process.
-pub fn reset() {
+/// Signals are heeded again, one that arrived meanwhile included: the host is back, and nothing is half done.
+pub fn unshield() {
+    SHIELDED.store(false, Ordering::SeqCst);
+}
+
+/// Forgets a signal that arrived: the tests of one process interrupt many runs.
+#[cfg(test)]
+pub(crate) fn forget() {
     if let Some(flag) = FLAG.get() {
         flag.store(0, Ordering::SeqCst);
     }
-    SHIELDED.store(false, Ordering::SeqCst);
 }
 
 /// Sends ourselves a SIGINT, as a person at the terminal would: a rehearsal of being interrupted.

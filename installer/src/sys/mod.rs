@@ -8,6 +8,8 @@ mod child;
 mod command;
 mod effect;
 mod error;
+#[cfg(test)]
+pub(crate) mod fault;
 pub mod index;
 pub mod interrupt;
 mod look;

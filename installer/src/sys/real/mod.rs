@@ -60,6 +60,16 @@ impl RealSys {
         beside.with_file_name(format!("{}{number}", super::TEMPORARY))
     }
 
+    fn sync(&self) -> Result<(), SysError> {
+        if self.root == Path::new("/") {
+            nix::unistd::sync();
+            return Ok(());
+        }
+        let io = |error| SysError::io("sync", self.root.display())(error);
+        let root = File::open(&self.root).map_err(io)?;
+        syncfs(&root).map_err(|error| io(error.into()))
+    }
+
     fn batch(&self, effects: &[Effect<'_>]) -> Result<(), SysError> {
         let mut devices: Vec<(u64, File)> = Vec::new();
         for effect in effects {
@@ -89,7 +99,7 @@ impl RealSys {
             Effect::Remove { path } => remove::file(self, path, sync),
             Effect::RemoveDir { path } => remove::dir(self, path, sync),
             Effect::Rename { from, to } => remove::rename(self, from, to, sync),
-            Effect::Run(_) | Effect::Batch(_) => {
+            Effect::Run(_) | Effect::Batch(_) | Effect::Sync => {
                 Err(SysError::other("batch", effect.describe(), "only effects on files can be made together"))
             }
         }
@@ -194,6 +204,7 @@ impl Sys for RealSys {
                 return child::run(command);
             }
             Effect::Batch(effects) => self.batch(effects)?,
+            Effect::Sync => self.sync()?,
             effect => {
                 self.perform(effect, true)?;
             }

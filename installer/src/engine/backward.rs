@@ -1,0 +1,182 @@
+//! The way back: the same for an error, a signal, a failed check, a rollback asked for and a run cut off.
+//!
+//! Everything it needs is in the transaction's state, which is folded from the journal. Every resource that
+//! is back is noted, so that a way back that is cut off goes on where it was: a resource must not be
+//! restored again after one that was saved before it, for that one may have taken its directory away.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::prove::Proof;
+use super::report::{Ending, Failure, Report};
+use super::{Engine, Event, Open};
+use crate::journal::Record;
+use crate::resource::{Resource, Restored, Saved};
+use crate::sys::{Command, Effect, SysError, interrupt};
+
+impl Engine<'_> {
+    /// Turns a run back that has failed.
+    pub(super) fn turn_back(&mut self, open: &mut Open, failure: Failure) -> Report {
+        // First of all the first error is told, before anything can hide it.
+        self.tell(open, &Event::Failed { step: failure.step.as_ref(), cause: &failure.message });
+        let record = Record::Failed { step: failure.step.clone(), cause: failure.message.clone() };
+        self.note_if_possible(open, &record);
+        let untouched = open.state.begun.is_empty();
+        let mut report = self.take_back(open, &failure.message);
+        if untouched && report.ending == Ending::Restored {
+            report.ending = Ending::Untouched;
+        }
+        report.failure = Some(failure);
+        report
+    }
+
+    /// Puts back all that the transaction may have touched, and proves it.
+    pub(super) fn take_back(&mut self, open: &mut Open, cause: &str) -> Report {
+        interrupt::shield();
+        self.hold.say(&format!("taking back transaction {}", open.id));
+        let (id, resources) = (open.id, open.state.saved.len());
+        self.tell(open, &Event::RollingBack { id, cause, resources });
+        let mut broken = self.note_if_possible(open, &Record::RollingBack { cause: cause.to_owned() });
+        self.release_reserve(open);
+        self.quiesce(open);
+        for pass in [Pass::Paths, Pass::Units, Pass::Listings] {
+            if pass == Pass::Units {
+                self.reload_manager(open);
+            }
+            broken = broken.or(self.restore_all(open, pass));
+        }
+        self.tell(open, &Event::Proving);
+        let mut proof = self.prove(open);
+        if let Err(error) = self.sys.effect(&Effect::Sync) {
+            proof.conflicts.push(format!("what was put back may not be on the disk: {error}"));
+        }
+        proof.conflicts.extend(broken.map(|error| format!("the journal could not be written: {error}")));
+        self.conclude(open, proof)
+    }
+
+    fn conclude(&mut self, open: &mut Open, mut proof: Proof) -> Report {
+        if proof.conflicts.is_empty() {
+            let at = jiff::Timestamp::now().to_string();
+            let (equal, exceptions) = (proof.equal.clone(), proof.exceptions.clone());
+            match open.note(self.sys, &Record::RolledBack { proof: equal, exceptions, at }) {
+                Ok(()) => {
+                    self.tell(open, &Event::Proved { resources: proof.equal.len() });
+                    let ending = Ending::Restored;
+                    let (proof, exceptions) = (proof.equal, proof.exceptions);
+                    return Report { ending, proof, exceptions, ..open.report() };
+                }
+                Err(error) => proof.conflicts.push(format!("the journal could not be written: {error}")),
+            }
+        }
+        let conflicts = proof.conflicts;
+        self.note_if_possible(open, &Record::Stuck { conflicts: conflicts.clone() });
+        self.tell(open, &Event::Stuck { conflicts: &conflicts });
+        let (ending, exceptions) = (Ending::Stuck, proof.exceptions);
+        Report { ending, proof: proof.equal, exceptions, conflicts, ..open.report() }
+    }
+
+    /// Restores one kind after the other in the reverse order of saving. The error of the journal, if there was one.
+    fn restore_all(&mut self, open: &mut Open, pass: Pass) -> Option<String> {
+        let mut broken = None;
+        for (resource, saved) in self.in_reverse(open, pass) {
+            let after = open.state.after.get(&resource).cloned();
+            let restored = resource
+                .restore()
+                .restore(self.sys, &open.store, &saved, after.as_ref())
+                .unwrap_or_else(|error| Restored::Stuck { reason: error.to_string() });
+            self.tell(open, &Event::Restored { resource: &resource, restored: &restored });
+            let record = Record::Restored { resource, restored };
+            broken = broken.or(self.note_if_possible(open, &record));
+        }
+        broken
+    }
+
+    fn in_reverse(&mut self, open: &Open, pass: Pass) -> Vec<(Resource, Saved)> {
+        let covered = self.covered(open).unwrap_or_default();
+        let due = |(resource, _): &&(Resource, Saved)| {
+            pass == Pass::of(resource)
+                && !open.state.restored.contains_key(resource)
+                // The listing of a directory that is gone, or that another resource has put back.
+                && !(pass == Pass::Listings && covered.contains(resource))
+        };
+        open.state.saved.iter().rev().filter(due).cloned().collect()
+    }
+
+    /// Stops units that this transaction may have started, so that no service writes into what is put back.
+    fn quiesce(&mut self, open: &mut Open) {
+        for (resource, saved) in open.state.saved.clone() {
+            if !open.state.touched.contains(&resource) || open.state.restored.contains_key(&resource) {
+                continue;
+            }
+            if let Err(error) = resource.restore().quiesce(self.sys, &saved) {
+                let text = format!("{resource} could not be stopped: {error}");
+                self.tell(open, &Event::Note { text: &text });
+            }
+        }
+    }
+
+    /// The unit files are those of before: the manager must know before units are started.
+    fn reload_manager(&mut self, open: &mut Open) {
+        let concerned = open
+            .state
+            .saved
+            .iter()
+            .any(|(resource, _)| matches!(resource, Resource::Unit { .. } | Resource::System { .. }));
+        if !concerned || open.state.begun.is_empty() || self.sys.root() != Path::new("/") {
+            return;
+        }
+        let command = Command::new(["systemctl", "daemon-reload"]).timeout(Duration::from_secs(90));
+        let problem = match self.sys.effect(&Effect::Run(&command)) {
+            Ok(output) if output.success() => return,
+            Ok(output) => output.complaint(),
+            Err(error) => error.to_string(),
+        };
+        let text = format!("the unit files could not be read again: {problem}");
+        self.tell(open, &Event::Note { text: &text });
+    }
+
+    fn release_reserve(&mut self, open: &mut Open) {
+        let release = |sys: &mut dyn crate::sys::Sys, path| -> Result<(), SysError> {
+            if sys.meta(&path)?.is_some() {
+                sys.effect(&Effect::Remove { path: &path })?;
+            }
+            Ok(())
+        };
+        let released = self.files.of(open.id, "reserve").and_then(|path| release(self.sys, path));
+        if let Err(error) = released {
+            let text = format!("the space kept for this could not be released: {error}");
+            self.tell(open, &Event::Note { text: &text });
+        }
+    }
+
+    /// Notes a record. A journal that cannot be written does not keep anything from being put back; it keeps
+    /// the run from being called proved.
+    fn note_if_possible(&mut self, open: &mut Open, record: &Record) -> Option<String> {
+        let error = open.note(self.sys, record).err()?;
+        // What this process knows stays true for this process.
+        open.state.apply(record);
+        Some(error.to_string())
+    }
+}
+
+/// The three kinds of resource in the order in which they come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Paths,
+    Units,
+    Listings,
+}
+
+impl Pass {
+    fn of(resource: &Resource) -> Self {
+        match resource {
+            Resource::Unit { .. } => Self::Units,
+            Resource::Listing { .. } => Self::Listings,
+            Resource::Path { .. }
+            | Resource::Folder { .. }
+            | Resource::System { .. }
+            | Resource::Account { .. }
+            | Resource::Firewall => Self::Paths,
+        }
+    }
+}

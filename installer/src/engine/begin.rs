@@ -1,0 +1,93 @@
+//! The beginning of a transaction: the plan still holds, the way back has its space, the journal is open.
+
+use chom_format::{Digest, StepId};
+
+use super::log::Log;
+use super::order::{Order, Position, Task};
+use super::{Engine, EngineError, Event, Open};
+use crate::journal::{Begin, Journal, Record, State};
+use crate::resource::{Resource, private};
+use crate::step::Detail;
+use crate::sys::{Effect, Source, Sys, SysError, look};
+use crate::transaction::list;
+
+const JOURNAL_FORMAT: u32 = 1;
+
+impl Engine<'_> {
+    /// Begins a transaction. Outside the state directory nothing has changed when this fails.
+    pub(super) fn begin(&mut self, order: &Order<'_>) -> Result<Open, EngineError> {
+        if let Some(known) = list(self.sys, &self.files)?.into_iter().find(|known| known.state.is_open()) {
+            return Err(EngineError::Unfinished { id: known.id });
+        }
+        for position in [&order.options.fail_at, &order.options.interrupt_at].into_iter().flatten() {
+            if let Position::Step(step) = position
+                && !order.tasks.iter().any(|task| task.id == *step)
+            {
+                return Err(EngineError::NoSuchPosition(position.clone()));
+            }
+        }
+        for task in &order.tasks {
+            still_as_planned(self.sys, task, |_| false)?;
+        }
+        let id = self.files.next_id(self.sys)?;
+        let dir = self.files.transaction(id)?;
+        self.sys.effect(&Effect::MakeDir { path: &dir, attrs: &private(0o700) })?;
+        let (path, source) = (self.files.of(id, "manifest.json")?, Source::Bytes(order.manifest));
+        self.sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o600) })?;
+        let journal = Journal::create(self.sys, self.files.of(id, "journal")?)?;
+        let log = Log::open(&self.files.of(id, "log")?.under(self.sys.root()));
+        let store = self.files.store(id)?;
+        let mut open = Open { id, journal, state: State::default(), store, reserved: 0, log };
+        let begin = Begin {
+            format: JOURNAL_FORMAT,
+            id,
+            bundle: order.bundle.to_owned(),
+            manifest: Digest::of(order.manifest),
+            at: jiff::Timestamp::now().to_string(),
+            boot_id: boot_id(self.sys),
+            by: order.by.to_owned(),
+        };
+        open.note(self.sys, &Record::Begin(begin))?;
+        let steps = order.tasks.len();
+        self.tell(&mut open, &Event::Begun { id, bundle: order.bundle, steps });
+        Ok(open)
+    }
+
+    /// The units of the whole plan. They are saved before everything else, so that they come back after
+    /// everything else, and as what they were before any package or file of this run.
+    pub(super) fn units(&self, order: &Order<'_>) -> Result<Vec<Resource>, EngineError> {
+        let mut units = Vec::new();
+        for task in order.tasks.iter().filter(|task| matches!(task.change.detail, Detail::Unit(_))) {
+            let touches = task.step.touches(self.sys, &order.context, &task.change)?;
+            units.extend(touches.into_iter().filter(|resource| matches!(resource, Resource::Unit { .. })));
+        }
+        Ok(units)
+    }
+}
+
+/// Looks again at what a step was planned from, except where this run has been itself.
+pub(super) fn still_as_planned(
+    sys: &dyn Sys,
+    task: &Task<'_>,
+    ours: impl Fn(&chom_format::HostPath) -> bool,
+) -> Result<(), EngineError> {
+    for (path, seen) in task.seen.iter().filter(|(path, _)| !ours(path)) {
+        if look(sys, path)? != *seen {
+            let step: StepId = task.id.clone();
+            return Err(EngineError::Stale { step, path: path.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Names this boot; empty where the kernel does not tell.
+fn boot_id(sys: &dyn Sys) -> String {
+    let read = || -> Result<String, SysError> {
+        let text = "/proc/sys/kernel/random/boot_id";
+        let path = text.parse().map_err(|error| SysError::other("read", text, format!("{error}")))?;
+        let mut id = String::new();
+        std::io::Read::read_to_string(&mut sys.open(&path)?, &mut id).map_err(SysError::io("read", text))?;
+        Ok(id.trim().to_owned())
+    };
+    read().unwrap_or_default()
+}

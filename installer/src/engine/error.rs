@@ -1,0 +1,85 @@
+//! Why a run did not begin. Once it has begun, its end is a [`super::Report`].
+
+use chom_format::exit::Explain;
+use chom_format::{Exit, HostPath, HostState, StepId};
+
+use super::order::Position;
+use crate::journal::JournalError;
+use crate::step::StepError;
+use crate::sys::SysError;
+
+/// No effect took place.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The host is not as the plan saw it.
+    #[error("{path} has changed since the plan was made for {step}")]
+    Stale {
+        /// Whose plan.
+        step: StepId,
+        /// What differs.
+        path: HostPath,
+    },
+    /// A rehearsal at a place that this run does not come to.
+    #[error("this run does not come to `{0}`")]
+    NoSuchPosition(Position),
+    /// An earlier transaction is in the way.
+    #[error("transaction {id} is neither done nor taken back")]
+    Unfinished {
+        /// Which.
+        id: u64,
+    },
+    /// There is nothing to take back.
+    #[error("no transaction stands on this host")]
+    NothingStands,
+    /// No such transaction.
+    #[error("there is no transaction {id} to go back to")]
+    NoSuch {
+        /// As asked for.
+        id: u64,
+    },
+    /// A journal could not be read or begun.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A step could not say what it touches.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The door said no.
+    #[error(transparent)]
+    Sys(#[from] SysError),
+}
+
+impl Explain for EngineError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Unfinished { .. } | Self::Journal(JournalError::Corrupt { .. }) => Exit::NeedsPerson,
+            Self::NoSuchPosition(_) | Self::NothingStands | Self::NoSuch { .. } => Exit::BadInput,
+            Self::Stale { .. } | Self::Journal(_) | Self::Step(_) | Self::Sys(_) => Exit::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoSuchPosition(_) => {
+                "the steps that change something are listed by: chom-install plan".to_owned()
+            }
+            Self::Stale { .. } => "make the plan anew: chom-install plan".to_owned(),
+            Self::Unfinished { .. } => "chom-install recover".to_owned(),
+            Self::NothingStands | Self::NoSuch { .. } => "chom-install history".to_owned(),
+            Self::Journal(JournalError::Corrupt { .. }) => {
+                "the host was left alone; the journal and the originals lie in /var/lib/chom".to_owned()
+            }
+            Self::Step(StepError::Refused { hint, .. }) => return hint.clone(),
+            Self::Journal(_) | Self::Step(_) | Self::Sys(_) => return None,
+        })
+    }
+
+    fn host(&self) -> HostState {
+        match self {
+            Self::Unfinished { id } => HostState::Mixed(vec![format!("transaction {id} is unfinished")]),
+            Self::Journal(JournalError::Corrupt { path, corrupt }) => {
+                HostState::Mixed(vec![format!("{path}: {corrupt}")])
+            }
+            _ => HostState::Unchanged,
+        }
+    }
+}

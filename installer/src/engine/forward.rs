@@ -1,0 +1,274 @@
+//! The way forward: step by step, checks, exposure, commit.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use chom_format::step::Phase;
+use chom_format::{HostPath, StepId};
+
+use super::begin::still_as_planned;
+use super::guard::Guard;
+use super::order::{Order, Position, Task};
+use super::report::{Ending, Failure, Report};
+use super::{Engine, EngineError, Event, Open, touch};
+use crate::check::{Progress, Report as CheckReport};
+use crate::journal::{JournalError, Record};
+use crate::receipt::Receipt;
+use crate::resource::{Resource, private};
+use crate::step::{Context, StepError};
+use crate::sys::{Effect, Source, SysError, interrupt};
+use crate::transaction::prune;
+
+/// Restoring needs room for one file at a time and for what the run removed; of a whole system at most this.
+const SYSTEM_RESERVE: u64 = 32 << 20;
+
+/// What the way forward has come to.
+#[derive(Default)]
+pub(super) struct Way {
+    pub(super) effects: u64,
+    pub(super) checks: Vec<CheckReport>,
+    /// The step that is being done.
+    at: Option<StepId>,
+}
+
+impl Engine<'_> {
+    /// Installs: all of it, or nothing. An error means that nothing was begun; the end of what was begun, good
+    /// or bad, is the report.
+    pub fn install(&mut self, order: &Order<'_>) -> Result<Report, EngineError> {
+        let begun = Instant::now();
+        self.hold.say(&format!("installing {}", order.bundle));
+        let mut open = self.begin(order)?;
+        let mut way = Way::default();
+        let mut report = match self.forward(&mut open, order, &mut way) {
+            Ok(()) => {
+                let id = open.id;
+                self.tell(&mut open, &Event::Committed { id });
+                self.tidy(&mut open, order);
+                Report { ending: Ending::Committed, ..open.report() }
+            }
+            Err(stop) => self.turn_back(&mut open, stop.failure(way.at.take())),
+        };
+        report.effects = way.effects;
+        report.checks = way.checks;
+        report.seconds = begun.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    fn forward(&mut self, open: &mut Open, order: &Order<'_>, way: &mut Way) -> Result<(), Stop> {
+        self.save(open, self.units(order)?)?;
+        let end = Instant::now() + order.options.deadline;
+        let mut context = Context { stage: Some(self.files.of(open.id, "stage")?), ..order.context.clone() };
+        let expose = |task: &&Task<'_>| task.phase == Phase::Expose;
+        let (last, first): (Vec<_>, Vec<_>) = order.tasks.iter().partition(expose);
+        for (number, task) in (1..).zip(first.iter().chain(&last)) {
+            if number == first.len() + 1 {
+                self.check(open, order, way)?;
+            }
+            let total = order.tasks.len();
+            let summary = task.change.summary.as_str();
+            let event = Event::StepBegun { number, total, step: &task.id, phase: task.phase, summary };
+            self.tell(open, &event);
+            way.at = Some(task.id.clone());
+            let deadline = end.min(Instant::now() + task.deadline);
+            self.step(open, order, task, &context, deadline, way)?;
+            way.at = None;
+            context.absorb(&task.change);
+        }
+        // Once more after the exposure: the firewall must not have cut off what was healthy.
+        self.check(open, order, way)?;
+        self.commit(open, order, way)
+    }
+
+    fn step(
+        &mut self,
+        open: &mut Open,
+        order: &Order<'_>,
+        task: &Task<'_>,
+        context: &Context,
+        deadline: Instant,
+        way: &mut Way,
+    ) -> Result<(), Stop> {
+        let began = Instant::now();
+        let position = Some(Position::Step(task.id.clone()));
+        interrupt::check()?;
+        still_as_planned(self.sys, task, |path| touched(open, path))?;
+        let touches = touch::complete(self.sys, task.step.touches(self.sys, context, &task.change)?)?;
+        self.save(open, touches.clone())?;
+        open.note(self.sys, &Record::Intent { step: task.id.clone(), touches: touches.clone() })?;
+        let rehearse = order.options.interrupt_at == position;
+        let mut guard = Guard::new(self.sys, deadline, task.id.as_str(), rehearse);
+        let applied = task.step.apply(&mut guard, context, &task.change);
+        let effects = guard.effects();
+        way.effects += effects;
+        applied?;
+        fail_at(order, &position)?;
+        interrupt::check()?;
+        let mut after = Vec::new();
+        for resource in touches {
+            if let Some(saved) = open.state.saved(&resource).cloned() {
+                let value = resource.restore().after(self.sys, &open.store, &saved)?;
+                after.push((resource, value));
+            }
+        }
+        open.note(self.sys, &Record::Done { step: task.id.clone(), after })?;
+        self.tell(open, &Event::StepDone { step: &task.id, effects, took: began.elapsed() });
+        Ok(())
+    }
+
+    /// Saves whatever is not saved yet, and keeps room for putting it back.
+    fn save(&mut self, open: &mut Open, touches: Vec<Resource>) -> Result<(), Stop> {
+        for resource in touch::complete(self.sys, touches)? {
+            if open.state.saved(&resource).is_some() {
+                continue;
+            }
+            interrupt::check()?;
+            self.tell(open, &Event::Saving { resource: &resource });
+            let saved = resource.restore().save(self.sys, &open.store)?;
+            let mut room = 0;
+            for object in &saved.objects {
+                room += self.sys.meta(&open.store.object(object)?)?.map_or(0, |meta| meta.size);
+            }
+            if matches!(resource, Resource::System { .. }) {
+                room = room.min(SYSTEM_RESERVE);
+            }
+            if room > 0 {
+                open.reserved += room;
+                let path = self.files.of(open.id, "reserve")?;
+                self.sys.effect(&Effect::Reserve { path: &path, bytes: open.reserved })?;
+            }
+            open.note(self.sys, &Record::Saved { resource, saved })?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, open: &mut Open, order: &Order<'_>, way: &mut Way) -> Result<(), Stop> {
+        let position = Some(Position::Check);
+        if order.options.interrupt_at == position {
+            interrupt::rehearse()?;
+        }
+        let reports = {
+            let observer = Mutex::new(&mut *self.observer);
+            let progress = |progress: &Progress| {
+                let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+                observer.event(&Event::Checking { progress });
+            };
+            order.checks.run(self.sys, &progress, &|| interrupt::pending().is_some())
+        };
+        for report in &reports {
+            self.tell(open, &Event::Checked { report });
+        }
+        way.checks = reports;
+        interrupt::check()?;
+        let failed: Vec<String> = way
+            .checks
+            .iter()
+            .filter(|report| report.condemns())
+            .map(|report| format!("{}: {}", report.id, report.message))
+            .collect();
+        if !failed.is_empty() {
+            let remedy =
+                way.checks.iter().find(|report| report.condemns()).and_then(|first| first.remedy.clone());
+            return Err(Stop::Unhealthy { failed, remedy });
+        }
+        fail_at(order, &position)?;
+        Ok(())
+    }
+
+    fn commit(&mut self, open: &mut Open, order: &Order<'_>, way: &Way) -> Result<(), Stop> {
+        let position = Some(Position::Commit);
+        open.note(self.sys, &Record::Healthy)?;
+        let receipt = Receipt::new(open.id, &open.state, order, way.effects, &way.checks);
+        let bytes = receipt.to_bytes()?;
+        let (path, source) = (self.files.of(open.id, "receipt.json")?, Source::Bytes(&bytes));
+        self.sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o600) })?;
+        // Programs that the steps ran may not have synced what they wrote.
+        self.sys.effect(&Effect::Sync)?;
+        if order.options.interrupt_at == position {
+            interrupt::rehearse()?;
+        }
+        fail_at(order, &position)?;
+        interrupt::check()?;
+        open.note(self.sys, &Record::Committed { at: jiff::Timestamp::now().to_string() })?;
+        Ok(())
+    }
+
+    /// After the commit: nothing here can fail the run.
+    fn tidy(&mut self, open: &mut Open, order: &Order<'_>) {
+        if let Err(error) = prune(self.sys, &self.files, order.options.keep) {
+            let text = format!("old transactions could not be removed: {error}");
+            self.tell(open, &Event::Note { text: &text });
+        }
+    }
+}
+
+/// Whether this run may have changed a path already, so that it need not be as the plan saw it.
+fn touched(open: &Open, path: &HostPath) -> bool {
+    open.state.touched.iter().any(|resource| match resource {
+        Resource::Path { path: known, .. } => known == path,
+        Resource::Folder { path: known } => path.is_within(known),
+        Resource::System { .. } => true,
+        Resource::Account { .. } => path.parent().is_some_and(|dir| dir.as_str() == "/etc"),
+        Resource::Listing { .. } | Resource::Unit { .. } | Resource::Firewall => false,
+    })
+}
+
+fn fail_at(order: &Order<'_>, position: &Option<Position>) -> Result<(), SysError> {
+    match (&order.options.fail_at, position) {
+        (Some(wanted), Some(here)) if wanted == here => Err(SysError::Injected(here.to_string())),
+        _ => Ok(()),
+    }
+}
+
+/// Why the way forward ended early.
+pub(super) enum Stop {
+    /// A step refused or failed.
+    Step(StepError),
+    /// The engine itself.
+    Engine(EngineError),
+    /// Checks failed.
+    Unhealthy { failed: Vec<String>, remedy: Option<String> },
+}
+
+impl Stop {
+    fn failure(self, step: Option<StepId>) -> Failure {
+        use chom_format::exit::Explain as _;
+        match self {
+            Self::Step(error) => {
+                let hint = match &error {
+                    StepError::Refused { hint, .. } => hint.clone(),
+                    StepError::Sys(_) => None,
+                };
+                Failure { step, message: error.to_string(), hint }
+            }
+            Self::Engine(error) => Failure { step, message: error.to_string(), hint: error.hint() },
+            Self::Unhealthy { failed, remedy } => {
+                let message = format!("{} check(s) failed: {}", failed.len(), failed.join("; "));
+                Failure { step: None, message, hint: remedy }
+            }
+        }
+    }
+}
+
+impl From<StepError> for Stop {
+    fn from(error: StepError) -> Self {
+        Self::Step(error)
+    }
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<SysError> for Stop {
+    fn from(error: SysError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl From<JournalError> for Stop {
+    fn from(error: JournalError) -> Self {
+        Self::Engine(error.into())
+    }
+}

@@ -1,0 +1,83 @@
+//! The door as a step sees it on the way forward: it heeds signals and deadlines before each effect.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Instant;
+
+use chom_format::{Digest, HostPath};
+
+use crate::sys::{Attrs, Command, Effect, Meta, Output, Space, Sys, SysError, interrupt};
+
+/// A door that closes when the run is to stop.
+pub(super) struct Guard<'a> {
+    sys: &'a mut dyn Sys,
+    deadline: Instant,
+    step: &'a str,
+    /// Send ourselves a signal after the first effect.
+    rehearse: bool,
+    effects: u64,
+}
+
+impl<'a> Guard<'a> {
+    pub(super) fn new(sys: &'a mut dyn Sys, deadline: Instant, step: &'a str, rehearse: bool) -> Self {
+        Self { sys, deadline, step, rehearse, effects: 0 }
+    }
+
+    /// Effects that went through.
+    pub(super) fn effects(&self) -> u64 {
+        self.effects
+    }
+}
+
+impl Sys for Guard<'_> {
+    fn root(&self) -> &Path {
+        self.sys.root()
+    }
+
+    fn meta(&self, path: &HostPath) -> Result<Option<Meta>, SysError> {
+        self.sys.meta(path)
+    }
+
+    fn attrs(&self, path: &HostPath) -> Result<Option<Attrs>, SysError> {
+        self.sys.attrs(path)
+    }
+
+    fn link(&self, path: &HostPath) -> Result<String, SysError> {
+        self.sys.link(path)
+    }
+
+    fn open(&self, path: &HostPath) -> Result<Box<dyn Read>, SysError> {
+        self.sys.open(path)
+    }
+
+    fn digest(&self, path: &HostPath) -> Result<Digest, SysError> {
+        self.sys.digest(path)
+    }
+
+    fn list(&self, dir: &HostPath) -> Result<Vec<String>, SysError> {
+        self.sys.list(dir)
+    }
+
+    fn space(&self, path: &HostPath) -> Result<Space, SysError> {
+        self.sys.space(path)
+    }
+
+    fn ask(&self, command: &Command) -> Result<Output, SysError> {
+        // Whoever waits for something asks again and again: this is where a signal ends the waiting.
+        interrupt::check()?;
+        self.sys.ask(command)
+    }
+
+    fn effect(&mut self, effect: &Effect<'_>) -> Result<Output, SysError> {
+        interrupt::check()?;
+        if Instant::now() > self.deadline {
+            return Err(SysError::other("continue with", self.step, "its time is over"));
+        }
+        let output = self.sys.effect(effect)?;
+        self.effects += 1;
+        if std::mem::take(&mut self.rehearse) {
+            interrupt::rehearse()?;
+        }
+        Ok(output)
+    }
+}

@@ -1,0 +1,103 @@
+//! The engine: runs a plan as a transaction that stands or leaves no trace.
+//!
+//! ```text
+//!          begin ----------> step ... step ---> check ---> expose ... ---> check ---> commit
+//!            |                 |                  |            |             |
+//!  refused:  |                 '------------------'-- turn back --'----------'
+//!  nothing   |                                         |
+//!  happened  v                     quiesce units, restore in reverse, listings, prove
+//!                                                      |
+//!                                          as before, proved  |  stuck, each conflict named
+//! ```
+//!
+//! It is generic over steps and resources. A step can only go forward: it names what it will touch and
+//! applies. A resource can only be put back: it saves itself and restores. Between the two stands this
+//! module, with a few rules that make any combination of them safe:
+//!
+//! 1. **The plan is a contract.** What the plan saw is looked at again before the first effect, and before
+//!    each step wherever this run has not been itself. A difference ends the run.
+//! 2. **Saved before touched, announced before done.** Each resource is saved once, its original durable,
+//!    before the first step that may touch it; each step is announced before its first effect. The units
+//!    are saved before everything, so that they are restored after everything.
+//! 3. **Nothing is touched beside.** For every path the engine adds the listing of its directory, and the
+//!    parents that are missing, as resources of their own.
+//! 4. **Backward is one path.** An error, a signal, a failed check, a rollback asked for, and the recovery of
+//!    a killed run are the same code, driven by the journal's state alone. It never needs the bundle, the
+//!    network or new disk space, and it can be cut off and begun again at any point.
+//! 5. **Said only when read.** After a restore every resource is read again. Either all are as saved, and the
+//!    fingerprints are the proof, or each difference is a named conflict.
+//! 6. **The first error is told first**, before anything is put back, so that no second one can hide it.
+//!
+//! Signals are heeded between effects, see [`crate::sys::interrupt`], until the way back begins.
+
+mod backward;
+mod begin;
+mod error;
+mod event;
+mod forward;
+mod guard;
+mod log;
+mod order;
+mod prove;
+mod recover;
+mod report;
+mod touch;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::EngineError;
+pub use event::{Event, Observer, Silent};
+pub use order::{Checks, ManifestChecks, Options, Order, Position, Task};
+pub use report::{Ending, Failure, Report, RunFailed};
+
+use crate::journal::{Journal, JournalError, Record, State};
+use crate::resource::Store;
+use crate::sys::Sys;
+use crate::transaction::{Files, Hold};
+
+/// Runs transactions on one host.
+pub struct Engine<'a> {
+    sys: &'a mut dyn Sys,
+    files: Files,
+    hold: &'a Hold,
+    observer: &'a mut (dyn Observer + 'a),
+}
+
+/// A transaction that is being worked on.
+struct Open {
+    id: u64,
+    journal: Journal,
+    state: State,
+    store: Store,
+    /// Bytes that the reserve holds for the way back.
+    reserved: u64,
+    log: log::Log,
+}
+
+impl<'a> Engine<'a> {
+    /// An engine for the host that is held.
+    pub fn new(
+        sys: &'a mut dyn Sys,
+        files: Files,
+        hold: &'a Hold,
+        observer: &'a mut (dyn Observer + 'a),
+    ) -> Self {
+        Self { sys, files, hold, observer }
+    }
+
+    /// Tells the observer and the transaction's log.
+    fn tell(&mut self, open: &mut Open, event: &Event<'_>) {
+        open.log.write(event);
+        self.observer.event(event);
+    }
+}
+
+impl Open {
+    /// Notes a record; it is durable and part of the state when this returns.
+    fn note(&mut self, sys: &mut dyn Sys, record: &Record) -> Result<(), JournalError> {
+        self.journal.append(sys, record)?;
+        self.state.apply(record);
+        Ok(())
+    }
+}

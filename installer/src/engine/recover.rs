@@ -1,0 +1,69 @@
+//! Runs that were cut off, and transactions that are no longer wanted: both are taken back, newest first.
+
+use std::time::Instant;
+
+use super::log::Log;
+use super::report::{Ending, Report};
+use super::{Engine, EngineError, Open};
+use crate::journal::Standing;
+use crate::sys::interrupt;
+use crate::transaction::{Known, list};
+
+impl Engine<'_> {
+    /// Takes back what a run that was cut off left half done. Nothing to do is an empty list.
+    pub fn recover(&mut self) -> Result<Vec<Report>, EngineError> {
+        let open: Vec<Known> =
+            list(self.sys, &self.files)?.into_iter().filter(|known| known.state.is_open()).collect();
+        let cause = |known: &Known| match &known.state.standing {
+            Standing::RollingBack { cause } => cause.clone(),
+            _ => "the run was cut off".to_owned(),
+        };
+        let reports = open.into_iter().rev().map(|known| {
+            let cause = cause(&known);
+            self.take_back_known(known, &cause)
+        });
+        reports.collect()
+    }
+
+    /// Takes back the newest transaction that stands, or all of them that are newer than `to`.
+    pub fn rollback(&mut self, to: Option<u64>) -> Result<Vec<Report>, EngineError> {
+        let known = list(self.sys, &self.files)?;
+        if let Some(open) = known.iter().find(|known| known.state.is_open()) {
+            return Err(EngineError::Unfinished { id: open.id });
+        }
+        if let Some(id) = to.filter(|id| *id != 0 && !known.iter().any(|known| known.id == *id)) {
+            return Err(EngineError::NoSuch { id });
+        }
+        let standing: Vec<Known> = known.into_iter().filter(|known| known.state.stands()).rev().collect();
+        let wanted: Vec<Known> = match to {
+            Some(id) => standing.into_iter().filter(|known| known.id > id).collect(),
+            None => standing.into_iter().take(1).collect(),
+        };
+        if wanted.is_empty() {
+            return Err(EngineError::NothingStands);
+        }
+        let mut reports = Vec::new();
+        for known in wanted {
+            // Between two transactions, where nothing is half done, a wish to stop is heeded.
+            interrupt::check()?;
+            let report = self.take_back_known(known, "a rollback was asked for")?;
+            let stuck = report.ending == Ending::Stuck;
+            reports.push(report);
+            if stuck {
+                break;
+            }
+        }
+        Ok(reports)
+    }
+
+    fn take_back_known(&mut self, known: Known, cause: &str) -> Result<Report, EngineError> {
+        let begun = Instant::now();
+        let Known { id, state, journal } = known;
+        let log = Log::open(&self.files.of(id, "log")?.under(self.sys.root()));
+        let store = self.files.store(id)?;
+        let mut open = Open { id, journal, state, store, reserved: 0, log };
+        let report = self.take_back(&mut open, cause);
+        interrupt::unshield();
+        Ok(Report { wanted_back: true, seconds: begun.elapsed().as_secs_f64(), ..report })
+    }
+}

@@ -1,0 +1,125 @@
+//! How a run ended, as it was read from the host afterwards.
+
+use chom_format::exit::Explain;
+use chom_format::{Exit, HostState, StepId};
+use serde::Serialize;
+
+use crate::check::Report as CheckReport;
+use crate::resource::{Fingerprint, Resource};
+
+/// The end of a transaction, or of taking one back.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Number of the transaction.
+    pub id: u64,
+    /// Name of its bundle.
+    pub bundle: String,
+    /// How it ended.
+    pub ending: Ending,
+    /// A rollback that was asked for, or the recovery of a run that was cut off: being restored is what was wanted.
+    pub wanted_back: bool,
+    /// The first error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Steps that were applied.
+    pub changed: Vec<StepId>,
+    /// Effects that the steps had.
+    pub effects: u64,
+    /// How the checks ended.
+    pub checks: Vec<CheckReport>,
+    /// Every resource that was read again after a restore, with its fingerprint, equal to the one saved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proof: Vec<(Resource, Fingerprint)>,
+    /// What others had changed meanwhile, and where it is kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<String>,
+    /// What needs a person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<String>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// It stands.
+    Committed,
+    /// It failed before its first effect.
+    Untouched,
+    /// It was taken back, with proof.
+    Restored,
+    /// It could not be taken back in all.
+    Stuck,
+}
+
+/// The first error of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// Where, when it was a step.
+    pub step: Option<StepId>,
+    /// What happened.
+    pub message: String,
+    /// What mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Report {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self.ending {
+            Ending::Committed => Exit::Done,
+            Ending::Untouched => Exit::Failed,
+            Ending::Restored if self.wanted_back => Exit::Done,
+            Ending::Restored => Exit::Restored,
+            Ending::Stuck => Exit::NeedsPerson,
+        }
+    }
+
+    /// The state that the host is in now.
+    pub fn host(&self) -> HostState {
+        match self.ending {
+            Ending::Committed => HostState::Installed,
+            Ending::Untouched => HostState::Unchanged,
+            Ending::Restored => HostState::Restored,
+            Ending::Stuck => HostState::Mixed(self.conflicts.clone()),
+        }
+    }
+
+    /// The report when it is one of success, and the failure otherwise.
+    pub fn into_result(self) -> Result<Self, RunFailed> {
+        if self.exit() == Exit::Done { Ok(self) } else { Err(RunFailed(Box::new(self))) }
+    }
+}
+
+/// A run that did not end as it was meant to.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", message(.0))]
+pub struct RunFailed(pub Box<Report>);
+
+fn message(report: &Report) -> String {
+    match &report.failure {
+        Some(Failure { step: Some(step), message, .. }) => format!("{step}: {message}"),
+        Some(Failure { step: None, message, .. }) => message.clone(),
+        None => format!("transaction {} could not be taken back in all", report.id),
+    }
+}
+
+impl Explain for RunFailed {
+    fn exit(&self) -> Exit {
+        self.0.exit()
+    }
+
+    fn hint(&self) -> Option<String> {
+        if self.0.ending == Ending::Stuck {
+            return Some("mend what is named, then: chom-install recover".to_owned());
+        }
+        self.0.failure.as_ref()?.hint.clone()
+    }
+
+    fn host(&self) -> HostState {
+        self.0.host()
+    }
+}

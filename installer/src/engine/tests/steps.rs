@@ -1,0 +1,101 @@
+//! Steps as simple as steps can be.
+
+use chom_format::{HostPath, Mode};
+
+use crate::resource::{Resource, missing_parents};
+use crate::step::{Change, Context, Decision, Step, StepError};
+use crate::sys::{Attrs, Effect, Source, Stamp, Sys};
+
+#[derive(Debug, Clone)]
+pub(super) enum Does {
+    File(HostPath, String),
+    Dir(HostPath, bool),
+    Link(HostPath, String),
+    Absent(HostPath),
+    Release(HostPath, Vec<(HostPath, String)>),
+}
+
+impl Does {
+    pub(super) fn file(path: &str, text: &str) -> Self {
+        Self::File(path.parse().unwrap(), text.to_owned())
+    }
+
+    pub(super) fn dir(path: &str, data: bool) -> Self {
+        Self::Dir(path.parse().unwrap(), data)
+    }
+
+    pub(super) fn link(path: &str, target: &str) -> Self {
+        Self::Link(path.parse().unwrap(), target.to_owned())
+    }
+
+    pub(super) fn absent(path: &str) -> Self {
+        Self::Absent(path.parse().unwrap())
+    }
+
+    pub(super) fn release(dir: &str, files: &[(&str, &str)]) -> Self {
+        let dir: HostPath = dir.parse().unwrap();
+        let file = |(path, text): &(&str, &str)| (dir.join(&path.parse().unwrap()), (*text).to_owned());
+        Self::Release(dir.clone(), files.iter().map(file).collect())
+    }
+
+    pub(super) fn path(&self) -> &HostPath {
+        match self {
+            Self::File(path, _) | Self::Dir(path, _) | Self::Link(path, _) | Self::Absent(path) => path,
+            Self::Release(path, _) => path,
+        }
+    }
+}
+
+impl Step for Does {
+    fn decide(&self, _: &dyn Sys, _: &Context) -> Result<Decision, StepError> {
+        Ok(Decision::Keep { why: "tests decide for themselves".to_owned() })
+    }
+
+    fn touches(&self, _: &dyn Sys, _: &Context, _: &Change) -> Result<Vec<Resource>, StepError> {
+        let path = self.path().clone();
+        Ok(vec![match self {
+            Self::Release(..) => Resource::Folder { path },
+            Self::Dir(_, data) => Resource::Path { path, data: *data },
+            Self::File(..) | Self::Link(..) | Self::Absent(_) => Resource::Path { path, data: false },
+        }])
+    }
+
+    fn apply(&self, sys: &mut dyn Sys, _: &Context, _: &Change) -> Result<(), StepError> {
+        make_parents(sys, self.path())?;
+        match self {
+            Self::File(path, text) => write(sys, path, text)?,
+            Self::Dir(path, _) if sys.meta(path)?.is_some() => {
+                sys.effect(&Effect::SetAttrs { path, attrs: &attrs(0o711) })?;
+            }
+            Self::Dir(path, _) => drop(sys.effect(&Effect::MakeDir { path, attrs: &attrs(0o750) })?),
+            Self::Link(path, target) => drop(sys.effect(&Effect::MakeLink { path, target, attrs: None })?),
+            Self::Absent(path) => drop(sys.effect(&Effect::Remove { path })?),
+            Self::Release(dir, files) => {
+                sys.effect(&Effect::MakeDir { path: dir, attrs: &attrs(0o755) })?;
+                for (path, text) in files {
+                    make_parents(sys, path)?;
+                    write(sys, path, text)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn make_parents(sys: &mut dyn Sys, path: &HostPath) -> Result<(), StepError> {
+    for dir in missing_parents(sys, path)? {
+        sys.effect(&Effect::MakeDir { path: &dir, attrs: &attrs(0o755) })?;
+    }
+    Ok(())
+}
+
+fn write(sys: &mut dyn Sys, path: &HostPath, text: &str) -> Result<(), StepError> {
+    let source = Source::Bytes(text.as_bytes());
+    sys.effect(&Effect::Write { path, source, attrs: &attrs(0o644) })?;
+    Ok(())
+}
+
+fn attrs(mode: u32) -> Attrs {
+    let mtime = Stamp { sec: 1_700_000_000, nsec: 0 };
+    Attrs { mode: Mode::from_bits(mode), uid: 0, gid: 0, mtime, xattrs: std::collections::BTreeMap::new() }
+}

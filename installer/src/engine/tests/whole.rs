@@ -1,0 +1,177 @@
+//! Whole transactions without a fault: what stands, what is taken back, what others did meanwhile.
+
+use std::fs;
+
+use chom_format::{Exit, HostState};
+
+use super::host::*;
+use super::steps::Does;
+use crate::engine::{Ending, EngineError, Options, Position};
+use crate::receipt::Receipt;
+use crate::sys::fault::Fault;
+use crate::sys::{RealSys, interrupt};
+use crate::transaction::{Files, list};
+
+#[test]
+fn a_transaction_stands_and_is_taken_back_with_proof() {
+    let _alone = alone();
+    let host = host();
+    let before = picture(&RealSys::new(host.path()));
+    let (_, report) = install(host.path(), Fault::None, &script(), Options::default());
+    let report = report.unwrap();
+    assert_eq!(
+        (report.ending, report.exit(), report.host()),
+        (Ending::Committed, Exit::Done, HostState::Installed)
+    );
+    assert_eq!(report.changed.len(), script().len());
+    assert_eq!(fs::read_to_string(host.path().join("etc/app/old.conf")).unwrap(), "newer\n");
+
+    let receipt = fs::read(host.path().join("var/lib/chom/transactions/000001/receipt.json")).unwrap();
+    let receipt = Receipt::parse(&receipt).unwrap();
+    assert_eq!((receipt.id, receipt.changes.len()), (1, script().len()));
+
+    let (_, reports) = rollback(host.path(), Fault::None);
+    let report = reports.unwrap().remove(0);
+    assert_eq!((report.ending, report.exit()), (Ending::Restored, Exit::Done), "{report:?}");
+    assert!(!report.proof.is_empty());
+    assert_eq!(report.exceptions, Vec::<String>::new());
+    assert_eq!(differences(&before, &picture(&RealSys::new(host.path()))), Vec::<String>::new());
+    let (_, again) = rollback(host.path(), Fault::None);
+    assert!(matches!(again, Err(EngineError::NothingStands)));
+}
+
+#[test]
+fn failing_and_interrupting_at_every_position_restores() {
+    let _alone = alone();
+    interrupt::listen().unwrap();
+    let host = host();
+    let before = picture(&RealSys::new(host.path()));
+    let steps = (0..script().len()).map(|number| Position::Step(id(number)));
+    for position in steps.chain([Position::Check, Position::Commit]) {
+        for interrupted in [false, true] {
+            let mut options = Options::default();
+            if interrupted {
+                options.interrupt_at = Some(position.clone());
+            } else {
+                options.fail_at = Some(position.clone());
+            }
+            let (_, report) = install(host.path(), Fault::None, &script(), options);
+            interrupt::forget();
+            let report = report.unwrap();
+            assert_eq!(
+                (report.ending, report.exit()),
+                (Ending::Restored, Exit::Restored),
+                "{position}: {report:?}"
+            );
+            let message = report.failure.unwrap().message;
+            let expected = if interrupted { "interrupted by SIGINT" } else { "deliberate fault" };
+            assert!(message.contains(expected), "{position}: {message}");
+            let now = picture(&RealSys::new(host.path()));
+            assert_eq!(differences(&before, &now), Vec::<String>::new(), "{position}");
+        }
+    }
+    let (_, report) = install(host.path(), Fault::None, &script(), Options::default());
+    assert_eq!(report.unwrap().ending, Ending::Committed);
+}
+
+#[test]
+fn a_plan_that_no_longer_holds_is_refused_before_anything_happens() {
+    let _alone = alone();
+    let host = host();
+    let script = script();
+    let plan = order(&RealSys::new(host.path()), &script, &Healthy, Options::default());
+    fs::write(host.path().join("etc/app/old.conf"), "edited meanwhile\n").unwrap();
+    let before = picture(&RealSys::new(host.path()));
+    let mut sys = RealSys::new(host.path());
+    let files = Files::standard().unwrap();
+    let hold = crate::transaction::Hold::establish(&mut sys, &files, "test").unwrap();
+    let result =
+        crate::engine::Engine::new(&mut sys, files, &hold, &mut crate::engine::Silent).install(&plan);
+    assert!(matches!(&result, Err(EngineError::Stale { path, .. }) if path.as_str() == "/etc/app/old.conf"));
+    assert_eq!(differences(&before, &picture(&sys)), Vec::<String>::new());
+}
+
+#[test]
+fn hand_edits_since_the_commit_are_kept_and_named() {
+    let _alone = alone();
+    let host = host();
+    let at = |path: &str| host.path().join(path);
+    let before = picture(&RealSys::new(host.path()));
+    install(host.path(), Fault::None, &script(), Options::default()).1.unwrap();
+    fs::write(at("etc/app/old.conf"), "edited by hand\n").unwrap();
+    fs::write(at("opt/app/releases/1/bin/app"), "patched by hand").unwrap();
+    fs::write(at("var/lib/new/rows"), "data of the service").unwrap();
+
+    let report = rollback(host.path(), Fault::None).1.unwrap().remove(0);
+    assert_eq!(report.ending, Ending::Restored, "{report:?}");
+    assert_eq!(differences(&before, &picture(&RealSys::new(host.path()))), Vec::<String>::new());
+    assert_eq!(report.exceptions.len(), 3, "{:?}", report.exceptions);
+    let attic = at("var/lib/chom/attic/000001");
+    let kept = |prefix: &str| {
+        let names = fs::read_dir(&attic).unwrap().map(|entry| entry.unwrap().path());
+        names
+            .into_iter()
+            .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix))
+            .unwrap()
+    };
+    assert_eq!(fs::read_to_string(kept("etc_app_old.conf.")).unwrap(), "edited by hand\n");
+    assert_eq!(fs::read_to_string(kept("opt_app_releases_1.").join("bin/app")).unwrap(), "patched by hand");
+    assert_eq!(fs::read_to_string(kept("var_lib_new.").join("rows")).unwrap(), "data of the service");
+    for exception in &report.exceptions {
+        assert!(exception.contains("/var/lib/chom/attic/000001/"), "{exception}");
+    }
+}
+
+#[test]
+fn a_directory_of_ours_with_files_of_others_stays_and_is_named() {
+    let _alone = alone();
+    let host = host();
+    let script = [Does::dir("/srv/ours", false)];
+    install(host.path(), Fault::None, &script, Options::default()).1.unwrap();
+    fs::write(host.path().join("srv/ours/theirs"), "").unwrap();
+    let report = rollback(host.path(), Fault::None).1.unwrap().remove(0);
+    assert_eq!((report.ending, report.exit()), (Ending::Stuck, Exit::NeedsPerson));
+    assert!(report.conflicts.iter().any(|text| text.contains("/srv/ours") && text.contains("theirs")));
+    assert!(host.path().join("srv/ours/theirs").exists());
+    // Nothing else may begin until a person has looked; then it is finished.
+    let refused = install(host.path(), Fault::None, &script, Options::default()).1;
+    assert!(matches!(refused, Err(EngineError::Unfinished { id: 1 })));
+    fs::remove_file(host.path().join("srv/ours/theirs")).unwrap();
+    let report = recover(host.path(), Fault::None).1.unwrap().remove(0);
+    assert_eq!(report.ending, Ending::Restored, "{report:?}");
+    assert!(!host.path().join("srv/ours").exists());
+}
+
+#[test]
+fn names_that_others_made_in_our_directories_are_left_and_named() {
+    let _alone = alone();
+    let host = host();
+    install(host.path(), Fault::None, &script(), Options::default()).1.unwrap();
+    fs::write(host.path().join("etc/app/theirs"), "").unwrap();
+    let report = rollback(host.path(), Fault::None).1.unwrap().remove(0);
+    assert_eq!(report.ending, Ending::Restored, "{report:?}");
+    assert!(host.path().join("etc/app/theirs").exists());
+    assert!(report.exceptions.iter().any(|text| text.contains("/etc/app/theirs")), "{:?}", report.exceptions);
+}
+
+#[test]
+fn old_transactions_go_and_what_is_kept_can_still_be_taken_back() {
+    let _alone = alone();
+    let host = host();
+    let sys = RealSys::new(host.path());
+    let mut pictures = vec![picture(&sys)];
+    for number in 0..5 {
+        let script = [Does::file("/etc/app/old.conf", &format!("version {number}\n"))];
+        let options = Options { keep: 3, ..Options::default() };
+        install(host.path(), Fault::None, &script, options).1.unwrap();
+        pictures.push(picture(&sys));
+    }
+    let files = Files::standard().unwrap();
+    let ids: Vec<u64> = list(&sys, &files).unwrap().iter().map(|known| known.id).collect();
+    assert_eq!(ids, [3, 4, 5]);
+    for number in [4, 3, 2] {
+        let report = rollback(host.path(), Fault::None).1.unwrap().remove(0);
+        assert_eq!(report.ending, Ending::Restored, "{report:?}");
+        assert_eq!(differences(&pictures[number], &picture(&sys)), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,100 @@
+//! The receipt: what a transaction that stands has left, for people and for later runs.
+//!
+//! It repeats what the journal says in a form that can be read without it, and adds what only this run
+//! knew: the change of each step and how the checks ended. Nothing is decided by it.
+
+use chom_format::step::Phase;
+use chom_format::{Digest, StepId};
+use serde::{Deserialize, Serialize};
+
+use crate::check::Report as CheckReport;
+use crate::engine::Order;
+use crate::journal::State;
+use crate::resource::{Fingerprint, Resource};
+use crate::sys::SysError;
+
+/// The format that this build writes.
+pub const FORMAT: u32 = 1;
+
+/// `receipt.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// Number of the transaction.
+    pub id: u64,
+    /// Name of the bundle.
+    pub bundle: String,
+    /// Of its manifest.
+    pub manifest: Digest,
+    /// Who asked for it.
+    pub by: String,
+    /// When it began, RFC 3339.
+    pub began: String,
+    /// When it was written: just before the commit.
+    pub written: String,
+    /// What the steps did, in order.
+    pub changes: Vec<StepChange>,
+    /// What was touched, with how it was before.
+    pub resources: Vec<(Resource, Fingerprint)>,
+    /// Effects that the steps had.
+    pub effects: u64,
+    /// How the checks ended.
+    pub checks: Vec<CheckReport>,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepChange {
+    /// Which.
+    pub step: StepId,
+    /// In which phase.
+    pub phase: Phase,
+    /// `create`, `replace`, ...
+    pub verb: String,
+    /// In one line.
+    pub summary: String,
+}
+
+impl Receipt {
+    /// The receipt of a transaction that is about to be committed.
+    pub fn new(id: u64, state: &State, order: &Order<'_>, effects: u64, checks: &[CheckReport]) -> Self {
+        let change = |task: &crate::engine::Task<'_>| StepChange {
+            step: task.id.clone(),
+            phase: task.phase,
+            verb: task.change.verb.to_owned(),
+            summary: task.change.summary.clone(),
+        };
+        Self {
+            format: FORMAT,
+            id,
+            bundle: order.bundle.to_owned(),
+            manifest: Digest::of(order.manifest),
+            by: order.by.to_owned(),
+            began: state.begin.as_ref().map(|begin| begin.at.clone()).unwrap_or_default(),
+            written: jiff::Timestamp::now().to_string(),
+            changes: order.tasks.iter().map(change).collect(),
+            resources: state
+                .saved
+                .iter()
+                .map(|(resource, saved)| (resource.clone(), saved.fingerprint))
+                .collect(),
+            effects,
+            checks: checks.to_vec(),
+        }
+    }
+
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, SysError> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .map_err(|error| SysError::other("write", "the receipt", error.to_string()))?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads the bytes of the file.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SysError> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| SysError::other("understand", "the receipt", error.to_string()))
+    }
+}

@@ -1,0 +1,120 @@
+//! The attic: whatever a person may want and that must leave its place goes here, under a name made of its path.
+
+use chom_format::{Digest, HostPath};
+
+use super::Store;
+use super::store::{below, private};
+use super::tree;
+use crate::sys::{Attrs, Effect, Kind, PathState, Source, Sys, SysError, state_of};
+
+// A character may take four bytes, and a name has 255.
+const LONGEST_NAME: usize = 220;
+
+/// Moves a path with all below it to the attic. It is moved within a file system and copied between two.
+pub(super) fn put_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
+    let to = free_place(sys, store, path)?;
+    match sys.effect(&Effect::Rename { from: path, to: &to }) {
+        Err(error) if crosses_devices(&error) => {
+            copy(sys, path, &to)?;
+            tree::remove(sys, path)?;
+        }
+        moved => drop(moved?),
+    }
+    Ok(to)
+}
+
+/// Keeps a copy of a file or link in the attic and leaves it in its place, to be replaced there by one rename.
+pub(super) fn keep_copy(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
+    let to = free_place(sys, store, path)?;
+    match sys.effect(&Effect::HardLink { original: path, path: &to }) {
+        Err(error) if crosses_devices(&error) => copy(sys, path, &to)?,
+        linked => drop(linked?),
+    }
+    Ok(to)
+}
+
+/// What the attic of this transaction holds of a path, also from a run that was cut off.
+pub(super) fn kept(sys: &dyn Sys, store: &Store, path: &HostPath) -> Result<Vec<HostPath>, SysError> {
+    let mut found = Vec::new();
+    for number in 0.. {
+        let place = place(store, path, number)?;
+        if sys.meta(&place)?.is_none() {
+            break;
+        }
+        found.push(place);
+    }
+    Ok(found)
+}
+
+fn free_place(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
+    if sys.meta(&store.attic)?.is_none() {
+        sys.effect(&Effect::MakeDir { path: &store.attic, attrs: &private(0o700) })?;
+    }
+    let taken = kept(sys, store, path)?.len();
+    place(store, path, taken)
+}
+
+/// `etc_nginx_nginx.conf.3f9c2a71`: flat, so that what is kept of a directory and of a file in it cannot be
+/// taken for each other; with a part of the path's digest, so that no two paths share a name.
+fn place(store: &Store, path: &HostPath, number: usize) -> Result<HostPath, SysError> {
+    let flat = path.as_str().trim_start_matches('/').replace('/', "_");
+    let mut readable: Vec<char> = flat.chars().rev().take(LONGEST_NAME / 4).collect();
+    readable.reverse();
+    let readable: String = readable.into_iter().collect();
+    let digest = Digest::of(path.as_str().as_bytes()).short();
+    match number {
+        0 => below(&store.attic, &format!("{readable}.{digest}")),
+        _ => below(&store.attic, &format!("{readable}.{digest}.{number}")),
+    }
+}
+
+/// The parents of a path that are not there, outermost first.
+pub(crate) fn missing_parents(sys: &dyn Sys, path: &HostPath) -> Result<Vec<HostPath>, SysError> {
+    let mut missing = Vec::new();
+    let mut parent = path.parent();
+    while let Some(dir) = parent {
+        if sys.meta(&dir)?.is_some() {
+            break;
+        }
+        parent = dir.parent();
+        missing.push(dir);
+    }
+    missing.reverse();
+    Ok(missing)
+}
+
+fn copy(sys: &mut dyn Sys, from: &HostPath, to: &HostPath) -> Result<(), SysError> {
+    match state_of(sys, from)? {
+        PathState::Absent => {}
+        PathState::File { sha256, attrs, .. } => {
+            sys.effect(&Effect::Write {
+                path: to,
+                source: Source::Host { path: from, sha256 },
+                attrs: &attrs,
+            })?;
+        }
+        PathState::Link { target, attrs } => {
+            sys.effect(&Effect::MakeLink { path: to, target: &target, attrs: Some(&attrs) })?;
+        }
+        PathState::Dir { attrs } => {
+            // A copy that was cut off left the directory behind.
+            if sys.meta(to)?.is_none_or(|meta| meta.kind != Kind::Dir) {
+                sys.effect(&Effect::MakeDir {
+                    path: to,
+                    attrs: &Attrs { mtime: private(0).mtime, ..attrs },
+                })?;
+            }
+            for name in sys.list(from)? {
+                copy(sys, &below(from, &name)?, &below(to, &name)?)?;
+            }
+        }
+        PathState::Special { .. } => {
+            log::warn!("{from} is no file, directory or link: it is not kept");
+        }
+    }
+    Ok(())
+}
+
+fn crosses_devices(error: &SysError) -> bool {
+    matches!(error, SysError::Io { source, .. } if source.kind() == std::io::ErrorKind::CrossesDevices)
+}

@@ -1,0 +1,125 @@
+//! A whole directory that is ours alone, such as a release.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chom_format::{Digest, HostPath};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::path::PathResource;
+use super::{Fingerprint, Resource, Restore, Restored, Saved, Store, attic, from_value, to_value, tree};
+use crate::sys::{Attrs, Effect, PathState, Stamp, Sys, SysError, state_of};
+
+pub(super) struct FolderResource<'a> {
+    pub(super) path: &'a HostPath,
+}
+
+/// Every path of the folder with its state, the folder itself included; and the mtimes of its directories.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Folder {
+    paths: BTreeMap<HostPath, PathState>,
+    mtimes: BTreeMap<HostPath, Stamp>,
+}
+
+impl Restore for FolderResource<'_> {
+    fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
+        let folder = self.now(sys)?;
+        let mut objects = Vec::new();
+        for (path, state) in &folder.paths {
+            if let PathState::File { sha256, .. } = state {
+                store.keep_file(sys, path, *sha256)?;
+                objects.push(*sha256);
+            }
+        }
+        let state = store.keep_state(sys, &folder)?;
+        objects.push(state);
+        Ok(Saved { state: to_value(&state)?, objects, fingerprint: Fingerprint::of(&folder) })
+    }
+
+    fn fingerprint(&self, sys: &dyn Sys) -> Result<Fingerprint, SysError> {
+        Ok(Fingerprint::of(&self.now(sys)?))
+    }
+
+    fn after(&self, sys: &mut dyn Sys, _: &Store, _: &Saved) -> Result<Value, SysError> {
+        to_value(&self.fingerprint(sys)?)
+    }
+
+    fn covered(
+        &self,
+        _: &dyn Sys,
+        _: &Store,
+        _: &Saved,
+        _: Option<&Value>,
+        later: &[&Resource],
+    ) -> Result<BTreeSet<Resource>, SysError> {
+        let within = |other: &&&Resource| other.path().is_some_and(|path| path.is_within(self.path));
+        Ok(later.iter().filter(within).map(|other| (*other).clone()).collect())
+    }
+
+    fn restore(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Restored, SysError> {
+        let before: Folder = store.read_state(sys, &saved.read::<Digest>()?)?;
+        let now = self.now(sys)?;
+        let mut restored = Restored::AlreadyBefore;
+        if now != before {
+            restored = Restored::Restored;
+            let ours = match after {
+                Some(after) => from_value::<Fingerprint>(after)? == Fingerprint::of(&now),
+                None => true,
+            };
+            if !ours && !now.paths.is_empty() {
+                attic::put_away(sys, store, self.path)?;
+            }
+            self.make(sys, store, &before)?;
+        }
+        Ok(match attic::kept(sys, store, self.path)? {
+            kept if kept.is_empty() => restored,
+            kept => Restored::Foreign { kept },
+        })
+    }
+}
+
+impl FolderResource<'_> {
+    fn now(&self, sys: &dyn Sys) -> Result<Folder, SysError> {
+        let mut folder = Folder::default();
+        if sys.meta(self.path)?.is_none() {
+            return Ok(folder);
+        }
+        let below = tree::walk(sys, self.path)?;
+        for path in std::iter::once(self.path).chain(below.iter().map(|(path, _)| path)) {
+            let state = state_of(sys, path)?;
+            if let (PathState::Dir { .. }, Some(meta)) = (&state, sys.meta(path)?) {
+                folder.mtimes.insert(path.clone(), meta.mtime);
+            }
+            folder.paths.insert(path.clone(), state);
+        }
+        Ok(folder)
+    }
+
+    fn make(&self, sys: &mut dyn Sys, store: &Store, before: &Folder) -> Result<(), SysError> {
+        if before.paths.is_empty() {
+            return tree::take_away(sys, self.path);
+        }
+        let now = tree::walk(sys, self.path)?;
+        for (path, _) in now.iter().filter(|(path, _)| !before.paths.contains_key(path)) {
+            tree::remove(sys, path)?;
+        }
+        // Sorted by path, so parents come before what is in them.
+        for (path, state) in &before.paths {
+            let saved = Saved::new(state, Vec::new())?;
+            PathResource { path, data: false }.restore(sys, store, &saved, None)?;
+        }
+        // Deepest first: putting a time back does not move the time of the parent.
+        for (path, mtime) in before.mtimes.iter().rev() {
+            if let Some(attrs) = sys.attrs(path)?.filter(|attrs| attrs.mtime != *mtime) {
+                sys.effect(&Effect::SetAttrs { path, attrs: &Attrs { mtime: *mtime, ..attrs } })?;
+            }
+        }
+        Ok(())
+    }
+}

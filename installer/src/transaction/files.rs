@@ -1,0 +1,125 @@
+//! The names of everything in the state directory.
+
+use std::io::ErrorKind;
+
+use chom_format::{HostPath, RelPath};
+
+use crate::resource::{Store, private, remove_tree};
+use crate::sys::{Attrs, Effect, Stamp, Sys, SysError, TEMPORARY};
+
+/// The state directory.
+#[derive(Debug, Clone)]
+pub struct Files {
+    root: HostPath,
+}
+
+impl Files {
+    /// `/var/lib/chom`.
+    pub fn standard() -> Result<Self, SysError> {
+        let text = "/var/lib/chom";
+        Ok(Self { root: text.parse().map_err(|error| SysError::other("name", text, format!("{error}")))? })
+    }
+
+    /// The state directory itself.
+    pub fn root(&self) -> &HostPath {
+        &self.root
+    }
+
+    /// Where the transactions are.
+    pub fn transactions(&self) -> Result<HostPath, SysError> {
+        self.join("transactions")
+    }
+
+    /// The directory of one transaction.
+    pub fn transaction(&self, id: u64) -> Result<HostPath, SysError> {
+        self.join(&format!("transactions/{id:06}"))
+    }
+
+    /// A file of one transaction.
+    pub fn of(&self, id: u64, name: &str) -> Result<HostPath, SysError> {
+        self.join(&format!("transactions/{id:06}/{name}"))
+    }
+
+    /// Objects and attic of one transaction.
+    pub fn store(&self, id: u64) -> Result<Store, SysError> {
+        Ok(Store { objects: self.join("objects")?, attic: self.join(&format!("attic/{id:06}"))? })
+    }
+
+    /// The memory of digests.
+    pub fn index(&self) -> Result<HostPath, SysError> {
+        self.join("index")
+    }
+
+    /// The lock.
+    pub fn lock(&self) -> Result<HostPath, SysError> {
+        self.join("lock")
+    }
+
+    /// Whether a transaction was ever begun on this host.
+    pub fn exist(&self, sys: &dyn Sys) -> Result<bool, SysError> {
+        Ok(sys.meta(&self.root)?.is_some())
+    }
+
+    /// Makes the state directory where it is missing. Its parent keeps its mtime, so that a run that fails
+    /// leaves no trace outside this directory.
+    ///
+    /// Until there is a state directory there is no place to note that mtime before it is lost. So the
+    /// directory itself carries it: it is made elsewhere with the mtime of its parent-to-be, and its own
+    /// mtime is believed for as long as it is empty.
+    pub fn establish(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
+        let parent = self.root.parent().unwrap_or_else(HostPath::root);
+        if sys.meta(&self.root)?.is_none() {
+            let mtime = sys.meta(&parent)?.map_or(private(0).mtime, |meta| meta.mtime);
+            self.make(sys, &Attrs { mtime, ..private(0o700) })?;
+        }
+        if let (true, Some(own)) = (sys.list(&self.root)?.is_empty(), sys.meta(&self.root)?) {
+            set_mtime(sys, &parent, own.mtime)?;
+        }
+        for name in ["objects", "transactions", "attic"] {
+            let dir = self.join(name)?;
+            if sys.meta(&dir)?.is_none() {
+                sys.effect(&Effect::MakeDir { path: &dir, attrs: &private(0o700) })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make(&self, sys: &mut dyn Sys, attrs: &Attrs) -> Result<(), SysError> {
+        let parse = |text: &str| {
+            text.parse::<HostPath>().map_err(|error| SysError::other("name", text, format!("{error}")))
+        };
+        let (elsewhere, staged) = (parse("/var/tmp")?, parse(&format!("/var/tmp/{TEMPORARY}state"))?);
+        if let Some(before) = sys.meta(&elsewhere)? {
+            remove_tree(sys, &staged)?;
+            sys.effect(&Effect::MakeDir { path: &staged, attrs })?;
+            let moved = sys.effect(&Effect::Rename { from: &staged, to: &self.root });
+            if moved.is_err() {
+                remove_tree(sys, &staged)?;
+            }
+            set_mtime(sys, &elsewhere, before.mtime)?;
+            match moved {
+                // It is on another file system.
+                Err(SysError::Io { source, .. }) if source.kind() == ErrorKind::CrossesDevices => {}
+                moved => return moved.map(drop),
+            }
+        }
+        sys.effect(&Effect::MakeDir { path: &self.root, attrs })?;
+        Ok(())
+    }
+
+    fn join(&self, name: &str) -> Result<HostPath, SysError> {
+        let relative: RelPath =
+            name.parse().map_err(|error| SysError::other("name", &self.root, format!("{error}")))?;
+        Ok(self.root.join(&relative))
+    }
+}
+
+fn set_mtime(sys: &mut dyn Sys, dir: &HostPath, mtime: Stamp) -> Result<(), SysError> {
+    match sys.attrs(dir)? {
+        Some(attrs) if attrs.mtime != mtime => {
+            sys.effect(&Effect::SetAttrs { path: dir, attrs: &Attrs { mtime, ..attrs } })?;
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The hold on the host: one run that changes something at a time.
+//!
+//! It is an `flock`, which the kernel gives up when the process ends in whatever way, and which no child
+//! inherits. The text in the file only tells others who holds it; it is never believed.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use chom_format::exit::Explain;
+use chom_format::{Exit, HostState};
+use serde::{Deserialize, Serialize};
+
+use super::Files;
+use crate::sys::{Sys, SysError};
+
+/// The right to change the host, until dropped.
+#[derive(Debug)]
+pub struct Hold {
+    lock: File,
+}
+
+/// Who holds the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process.
+    pub pid: u32,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// What it is doing.
+    pub phase: String,
+}
+
+/// The host could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Busy {
+    /// Another run has it.
+    #[error("another run holds this host{}", .0.as_ref().map_or_else(String::new, |holder| {
+        format!(": process {} since {}, {}", holder.pid, holder.since, holder.phase)
+    }))]
+    Held(Option<Holder>),
+    /// The lock could not be opened.
+    #[error(transparent)]
+    Sys(#[from] SysError),
+}
+
+impl Hold {
+    /// Takes the host. None when no transaction was ever begun here, and so nothing is there to be locked:
+    /// see [`Hold::establish`].
+    pub fn take(sys: &mut dyn Sys, files: &Files, phase: &str) -> Result<Option<Self>, Busy> {
+        if !files.exist(sys)? {
+            return Ok(None);
+        }
+        // A run may have been cut off while it made the directory.
+        files.establish(sys)?;
+        let path = files.lock()?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.under(sys.root()))
+            .map_err(SysError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Busy::Held(holder(&file))),
+            Err(TryLockError::Error(error)) => return Err(SysError::io("lock", &path)(error).into()),
+        }
+        let hold = Self { lock: file };
+        hold.say(phase);
+        Ok(Some(hold))
+    }
+
+    /// Takes the host, and makes the state directory first when there is none.
+    pub fn establish(sys: &mut dyn Sys, files: &Files, phase: &str) -> Result<Self, Busy> {
+        files.establish(sys)?;
+        Self::take(sys, files, phase)?.ok_or(Busy::Held(None))
+    }
+
+    /// Tells others what this run is doing now.
+    pub fn say(&self, phase: &str) {
+        let holder = Holder {
+            pid: std::process::id(),
+            since: jiff::Timestamp::now().to_string(),
+            phase: phase.to_owned(),
+        };
+        let told = serde_json::to_vec(&holder).map_err(std::io::Error::from).and_then(|text| {
+            let mut file = &self.lock;
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(&text)
+        });
+        if let Err(error) = told {
+            log::warn!("the lock does not tell who holds it: {error}");
+        }
+    }
+}
+
+fn holder(mut file: &File) -> Option<Holder> {
+    let mut text = String::new();
+    file.take(4096).read_to_string(&mut text).ok()?;
+    file.rewind().ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+impl Explain for Busy {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Held(_) => Exit::Busy,
+            Self::Sys(_) => Exit::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Held(Some(holder)) => Some(format!("wait for it, or look at it: ps -fp {}", holder.pid)),
+            Self::Held(None) => Some("wait for it, and try again".to_owned()),
+            Self::Sys(_) => None,
+        }
+    }
+
+    fn host(&self) -> HostState {
+        HostState::Unchanged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::RealSys;
+
+    #[test]
+    fn one_run_at_a_time_and_the_other_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("var/lib")).unwrap();
+        let mut sys = RealSys::new(dir.path());
+        let files = Files::standard().unwrap();
+        assert!(Hold::take(&mut sys, &files, "plan").unwrap().is_none());
+        let hold = Hold::establish(&mut sys, &files, "install").unwrap();
+        let Err(busy) = Hold::take(&mut sys, &files, "rollback") else { panic!("taken twice") };
+        assert_eq!(busy.exit(), Exit::Busy);
+        assert!(busy.to_string().contains(&format!("process {}", std::process::id())), "{busy}");
+        assert!(busy.to_string().ends_with("install"), "{busy}");
+        drop(hold);
+        assert!(Hold::take(&mut sys, &files, "rollback").unwrap().is_some());
+    }
+
+    #[test]
+    fn making_the_state_directory_leaves_its_parent_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("var/lib")).unwrap();
+        let mut sys = RealSys::new(dir.path());
+        let parent = "/var/lib".parse().unwrap();
+        let before = sys.attrs(&parent).unwrap();
+        Files::standard().unwrap().establish(&mut sys).unwrap();
+        assert_eq!(sys.attrs(&parent).unwrap(), before);
+    }
+}

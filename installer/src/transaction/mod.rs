@@ -1,0 +1,22 @@
+//! Transactions on the disk: where they lie, who may work on them, which are kept.
+//!
+//! ```text
+//! /var/lib/chom/              0700
+//!   objects/<sha256>          originals saved, shared by all transactions
+//!   transactions/000001/      manifest.json, journal, receipt.json, log, reserve
+//!   attic/000001/             what a person may want
+//!   index                     digests of files read before, a memory that may be lost
+//!   lock                      flock: one run at a time
+//! ```
+//!
+//! This module finds and lists; it decides nothing about the host. What a transaction is, its journal says.
+
+mod files;
+mod hold;
+mod list;
+mod retention;
+
+pub use files::Files;
+pub use hold::{Busy, Hold, Holder};
+pub use list::{Known, list, load};
+pub use retention::prune;

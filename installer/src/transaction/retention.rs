@@ -1,0 +1,40 @@
+//! Which transactions are kept: the newest ones, whatever is open, and the objects and attics of those.
+
+use std::collections::BTreeSet;
+
+use chom_format::Digest;
+
+use super::list::ids;
+use super::{Files, list};
+use crate::journal::JournalError;
+use crate::resource::{below, remove_tree};
+use crate::sys::Sys;
+
+/// Removes all but the newest `keep` transactions with their attics, and the objects that no transaction
+/// names any longer. What is open is never removed, and neither is anything when a journal cannot be read.
+pub fn prune(sys: &mut dyn Sys, files: &Files, keep: usize) -> Result<(), JournalError> {
+    let known = list(sys, files)?;
+    let newest = known.iter().rev().take(keep).map(|known| known.id);
+    let open = known.iter().filter(|known| known.state.is_open()).map(|known| known.id);
+    let kept: BTreeSet<u64> = newest.chain(open).collect();
+    let mut named = BTreeSet::new();
+    for known in known.iter().filter(|known| kept.contains(&known.id)) {
+        named.extend(known.state.saved.iter().flat_map(|(_, saved)| saved.objects.iter().copied()));
+        for (resource, after) in &known.state.after {
+            named.extend(resource.restore().objects_of_after(after)?);
+        }
+    }
+    // The attic and the directory first: objects without a transaction are found again, the reverse is not.
+    for id in ids(sys, files)?.into_iter().filter(|id| !kept.contains(id)) {
+        remove_tree(sys, &files.store(id)?.attic)?;
+        remove_tree(sys, &files.transaction(id)?)?;
+    }
+    let objects = files.store(0)?.objects;
+    for name in sys.list(&objects)? {
+        if name.parse::<Digest>().is_ok_and(|digest| named.contains(&digest)) {
+            continue;
+        }
+        remove_tree(sys, &below(&objects, &name)?)?;
+    }
+    Ok(())
+}
