@@ -27,9 +27,12 @@ const PACKAGES: &str = "systemd,systemd-sysv,dbus,openssh-server,iproute2,sudo,c
 const RECIPE: &str = "1";
 /// After that a base lacks too many security updates to stand for a host that takes them daily.
 const FRESH: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Takes away what mmdebstrap copies from this machine, and what must differ from host to host.
-const CLEAN: &str = "cd \"$1\"; rm -f etc/ssh/ssh_host_*_key* etc/hostname etc/resolv.conf etc/machine-id var/lib/dbus/machine-id; \
-                     : >etc/machine-id";
+/// Takes away what mmdebstrap copies from this machine and what must differ from host to host, and lays down
+/// what a host has after its first day: the lock of apt's daily timer, and systemd's note that nothing in /usr is
+/// newer than what its services have seen, without which they run at the first boot only.
+const CLEAN: &str = "cd \"$1\"; rm -f etc/ssh/ssh_host_*_key* etc/hostname etc/resolv.conf etc/machine-id
+rm -f var/lib/dbus/machine-id; : >etc/machine-id; umask 027; : >var/lib/apt/daily_lock
+touch -r usr etc/.updated var/.updated";
 
 /// A base system, ready.
 #[derive(Debug, Clone)]

@@ -157,7 +157,7 @@ impl Host {
             kept: self.kept,
         };
         self.nspawn = Some(Nspawn::start(&boot)?);
-        self.wait_up(None)
+        self.wait_up()
     }
 
     /// Runs a command inside, without the host's sshd, to its end.
@@ -233,9 +233,22 @@ impl Host {
 
     /// Restarts it as a person would.
     pub fn reboot(&mut self) -> Result<(), RehearseError> {
-        let before = self.leader;
-        self.must(&["systemctl", "reboot"])?;
-        self.wait_up(before)
+        // The answer may be lost in the halt that it asks for.
+        self.exec(&["systemctl", "reboot"])?;
+        self.await_halt()?;
+        self.boot()
+    }
+
+    /// Waits until it has switched itself off, as it does for a reboot.
+    pub fn await_halt(&mut self) -> Result<(), RehearseError> {
+        let Some(nspawn) = &mut self.nspawn else { return Ok(()) };
+        let ended = nspawn.await_end(Instant::now() + UP, &self.cancel);
+        if self.cancel.asked() {
+            return Err(RehearseError::Stopped);
+        }
+        ended.map_err(|why| self.not_up(why))?;
+        (self.nspawn, self.leader) = (None, None);
+        cgroup::end(&self.group)
     }
 
     /// How to enter it, for a person.
@@ -254,25 +267,20 @@ impl Host {
         remove_tree(&self.folder)
     }
 
-    fn wait_up(&mut self, before: Option<u32>) -> Result<(), RehearseError> {
+    fn wait_up(&mut self) -> Result<(), RehearseError> {
         let deadline = Instant::now() + UP;
+        let Some(nspawn) = &mut self.nspawn else { return Err(self.not_up("it is switched off".to_owned())) };
+        let leader = match nspawn.leader(deadline, &self.cancel) {
+            Ok(leader) => leader,
+            Err(_) if self.cancel.asked() => return Err(RehearseError::Stopped),
+            Err(why) => return Err(self.not_up(why)),
+        };
         loop {
-            let Some(nspawn) = &mut self.nspawn else {
-                return Err(self.not_up("it is switched off".to_owned()));
-            };
-            let leader = match nspawn.leader(deadline, &self.cancel) {
-                Ok(leader) => leader,
-                Err(_) if self.cancel.asked() => return Err(RehearseError::Stopped),
-                Err(why) => return Err(self.not_up(why)),
-            };
-            if Some(leader) != before {
-                let asked =
-                    inside(leader, &["systemctl", "is-system-running", "--wait"]).limit(UP).run(&self.cancel);
-                let state = asked.map_err(RehearseError::tool("ask systemd whether it is up"))?.text();
-                if ["running", "degraded"].contains(&state.trim()) {
-                    self.leader = Some(leader);
-                    return Ok(());
-                }
+            let ask = inside(leader, &["systemctl", "is-system-running", "--wait"]).limit(UP);
+            let asked = ask.run(&self.cancel).map_err(RehearseError::tool("ask systemd whether it is up"))?;
+            if ["running", "degraded"].contains(&asked.text().trim()) {
+                self.leader = Some(leader);
+                return Ok(());
             }
             if Instant::now() > deadline {
                 let console = self.nspawn.as_ref().map(Nspawn::console_tail).unwrap_or_default();

@@ -124,6 +124,17 @@ impl Nspawn {
         }
     }
 
+    /// Waits until it has ended by itself.
+    pub(super) fn await_end(&mut self, deadline: Instant, cancel: &Cancel) -> Result<(), String> {
+        while !matches!(self.process.try_wait(), Ok(Some(_))) {
+            if cancel.asked() || Instant::now() > deadline {
+                return Err(format!("it does not halt: {}", self.console_tail()));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// The end of what the host and nspawn said on the console.
     pub(super) fn console_tail(&self) -> String {
         let text = fs::read(&self.console).unwrap_or_default();

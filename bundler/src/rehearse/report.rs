@@ -222,6 +222,9 @@ impl fmt::Display for Report {
         for problem in &self.problems {
             writeln!(f, "problem      {problem}")?;
         }
+        for line in &self.enter {
+            writeln!(f, "kept         {line}")?;
+        }
         let verdict = if self.passed { "passed" } else { "FAILED" };
         write!(f, "rehearsal    {verdict}: {} on {}", self.bundle, self.suite)
     }

@@ -117,10 +117,7 @@ pub fn rehearse(
     let stopped = matches!(played, Err(RehearseError::Stopped));
     if lab.keeps() && !stopped {
         report.enter = host.how_to_enter().to_vec();
-        for line in &report.enter {
-            talk.say(format!("kept: {line}"));
-        }
-        talk.say("kept: it runs until `chom-bundle rehearse --clean`");
+        talk.say("the host is kept: it runs until `chom-bundle rehearse --clean`");
         lab.leave();
     } else {
         lab.close()?;

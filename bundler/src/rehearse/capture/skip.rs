@@ -30,14 +30,11 @@ pub const SKIPPED: &[Skip] = &[
     below("/tmp", "scratch"),
     below("/var/tmp", "scratch; the bundle is unpacked there"),
     below("/var/log", "logs"),
-    below("/var/cache", "caches: each can be made again from what is elsewhere"),
+    below("/var/cache/apt", "caches: each can be made again from what is elsewhere"),
     whole("/var/lib/chom", "the installer's own history of this host"),
     below("/var/lib/systemd/timers", "systemd: when each timer last ran"),
+    whole("/var/lib/apt/daily_lock", "apt-daily.timer: touched twice a day"),
     below("/var/backups", "dpkg-db-backup.timer: a copy of the package database each midnight"),
-    whole("/var/lib/systemd/random-seed", "systemd: written at each boot and halt"),
-    whole("/var/lib/systemd/timesync/clock", "systemd: the time, each minute"),
-    below("/var/lib/apt/periodic", "apt-daily.timer: when it last ran"),
-    below("/var/lib/apt/lists", "apt-daily.timer: indexes of the archives, fetched again each day"),
 ];
 
 /// Units that come and go by themselves.
