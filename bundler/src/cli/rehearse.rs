@@ -8,6 +8,7 @@ use chom_format::{Exit, HostName, StepId};
 use clap::Args;
 
 use super::{Ctx, Error};
+use crate::cache::Cache;
 use crate::rehearse::bundle::BundleHead;
 use crate::rehearse::run::FaultKind;
 use crate::rehearse::{Cancel, Fault, LabOptions, RehearseError, RunOptions, Talk, capture, lab, rehearse};
@@ -62,7 +63,7 @@ impl RehearseArgs {
             exceptions(ctx);
             return Ok(Exit::Done);
         }
-        let cache = self.cache.clone().unwrap_or_else(default_cache);
+        let cache = self.cache.clone().unwrap_or_else(Cache::default_dir);
         if self.clean {
             let ended = lab::clean(&cache)?;
             ctx.printer.say(format_args!("ended {} rehearsal(s)", ended.len()));
@@ -150,14 +151,6 @@ fn suite(text: &str) -> Result<Suite, String> {
     })
 }
 
-fn default_cache() -> PathBuf {
-    let named = |key| std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
-    named("XDG_CACHE_HOME")
-        .or_else(|| named("HOME").map(|home| home.join(".cache")))
-        .unwrap_or_else(|| PathBuf::from("/var/cache"))
-        .join("chom")
-}
-
 fn exceptions(ctx: &Ctx) {
     for skip in capture::skip::SKIPPED {
         let what = if skip.what == capture::skip::What::Whole {
@@ -169,6 +162,10 @@ fn exceptions(ctx: &Ctx) {
     }
     for (prefix, why) in capture::skip::SKIPPED_UNITS {
         ctx.printer.line(format_args!("{:<32} {why}", format!("unit {prefix}*")));
+    }
+    for target in capture::skip::MILESTONES {
+        let why = "a milestone of the boot: active since the first unit that named it";
+        ctx.printer.line(format_args!("{:<32} {why}", format!("unit {target}")));
     }
 }
 

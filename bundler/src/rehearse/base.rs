@@ -163,7 +163,25 @@ impl Base {
         fs::rename(&partial, &self.root).map_err(RehearseError::io("rename", &partial))?;
         fs::write(self.mark(), PACKAGES).map_err(RehearseError::io("write", self.mark()))?;
         talk.say(format!("the {} base system is ready", suite.name()));
+        self.prune(suite);
         Ok(())
+    }
+
+    /// Takes away bases of this release that an older recipe made and nobody lies over.
+    fn prune(&self, suite: Suite) {
+        let Some(folder) = self.root.parent() else { return };
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let of_suite = entry.file_name().to_string_lossy().starts_with(&format!("{}-", suite.name()));
+            if !of_suite || !path.is_dir() || path == self.root {
+                continue;
+            }
+            let lock = path.with_extension("lock");
+            if File::open(&lock).is_ok_and(|lock| lock.try_lock().is_ok()) && remove_tree(&path).is_ok() {
+                // The lock stays: somebody may just be opening it.
+                let _gone = fs::remove_file(path.with_extension("made"));
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use super::cancel::Cancel;
 use super::capture::{Capture, HashCache};
 use super::cgroup;
 use super::error::RehearseError;
+use super::lab::NET6;
 use super::netns::{Hold, Netns};
 use super::nspawn::{Boot, Nspawn};
 use super::reach::{Access, inside};
@@ -100,7 +101,8 @@ impl Host {
         let address = self.address;
         let mut batch =
             format!("link add eth0 type veth peer name {port} netns {switch}\n", switch = switch.pid());
-        batch.push_str(&format!("addr add {address}/24 dev eth0\nlink set eth0 up\n"));
+        batch.push_str(&format!("addr add {address}/24 dev eth0\n"));
+        batch.push_str(&format!("addr add {NET6}{}/64 dev eth0 nodad\nlink set eth0 up\n", 1 + number));
         let mut outside = format!("link set {port} master sw\nlink set {port} up\n");
         for further in &self.plan.addresses {
             let net = one(further);

@@ -23,6 +23,8 @@ use super::talk::Talk;
 /// The net between the switch and its hosts: from the range that RFC 2544 sets aside for laboratories, so no
 /// inventory has an address in it. Two rehearsals may both use it, as their switches know nothing of each other.
 const NET: [u8; 3] = [198, 18, 0];
+/// The same for IPv6, from RFC 5180.
+pub(super) const NET6: &str = "2001:2::";
 /// The group whose members are the rehearsals of this machine.
 const PREFIX: &str = "chom-rehearsal-";
 
@@ -90,7 +92,7 @@ impl Lab {
         };
         let [a, b, c] = NET;
         switch.ip(
-            &format!("link add sw type bridge\naddr add {a}.{b}.{c}.1/24 dev sw\nlink set sw up\n"),
+            &format!("link add sw type bridge\naddr add {a}.{b}.{c}.1/24 dev sw\naddr add {NET6}1/64 dev sw nodad\nlink set sw up\n"),
             cancel,
         )?;
         lab.switch = Some(switch);

@@ -30,7 +30,9 @@ pub const SKIPPED: &[Skip] = &[
     below("/tmp", "scratch"),
     below("/var/tmp", "scratch; the bundle is unpacked there"),
     below("/var/log", "logs"),
-    below("/var/cache/apt", "caches: each can be made again from what is elsewhere"),
+    below("/var/cache/apt", "a cache: made again from the package database and the archives"),
+    below("/var/cache/ldconfig", "a cache: made again from the libraries"),
+    below("/var/cache/man", "a cache: made again from the manual pages"),
     whole("/var/lib/chom", "the installer's own history of this host"),
     below("/var/lib/systemd/timers", "systemd: when each timer last ran"),
     whole("/var/lib/apt/daily_lock", "apt-daily.timer: touched twice a day"),
@@ -42,6 +44,21 @@ pub const SKIPPED_UNITS: &[(&str, &str)] = &[
     ("user@", "sessions: the manager of a user who is logged in"),
     ("user-runtime-dir@", "sessions: the folder of a user who is logged in"),
     ("run-", "mounts in /run, made by systemd for a service while it runs"),
+];
+
+/// Targets that become active with the first unit that names them and stay so until the next boot, whatever becomes
+/// of that unit (systemd.special(7)). Whether they are active does not count.
+pub const MILESTONES: &[&str] = &[
+    "getty-pre.target",
+    "network-online.target",
+    "network-pre.target",
+    "network.target",
+    "nss-lookup.target",
+    "nss-user-lookup.target",
+    "remote-fs-pre.target",
+    "rpcbind.target",
+    "time-set.target",
+    "time-sync.target",
 ];
 
 /// Kinds of units that have a state of their own which an installation can change; devices, scopes and slices

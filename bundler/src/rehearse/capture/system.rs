@@ -170,7 +170,7 @@ fn parse_units(files: &str, shown: &str) -> BTreeMap<String, UnitState> {
         let name = property(block, "Id");
         let active = property(block, "ActiveState");
         // Inactive units are loaded and forgotten as systemd likes.
-        if skip::unit_counts(name) && active != "inactive" {
+        if skip::unit_counts(name) && active != "inactive" && !skip::MILESTONES.contains(&name) {
             units.entry(name.to_owned()).or_default().active =
                 format!("{active} {}", property(block, "SubState"));
         }
@@ -245,7 +245,8 @@ mod tests {
     fn units_on_disk_and_active() {
         let files = "ssh.service enabled enabled\ntmp.mount generated -\nx.slice static -\n";
         let shown = "Id=ssh.service\nActiveState=active\nSubState=running\n\nId=a.timer\nActiveState=inactive\nSubState=dead\n\n\
-                     Id=multi-user.target\nActiveState=active\nSubState=active\n";
+                     Id=multi-user.target\nActiveState=active\nSubState=active\n\n\
+                     Id=network-online.target\nActiveState=active\nSubState=active\n";
         let units = parse_units(files, shown);
         let names: Vec<&str> = units.keys().map(String::as_str).collect();
         assert_eq!(names, ["multi-user.target", "ssh.service", "tmp.mount"]);
