@@ -84,7 +84,11 @@ fn is_seen(suite: Suite) {
         ),
         ("useradd -r ghost", "userdel ghost", &["path /etc", "user ghost", "group ghost"]),
         ("systemctl mask apt-daily.timer", "systemctl unmask apt-daily.timer", &["unit apt-daily.timer"]),
-        ("systemctl stop dpkg-db-backup.timer", "systemctl start dpkg-db-backup.timer", &["unit dpkg-db-backup.timer"]),
+        (
+            "systemctl stop dpkg-db-backup.timer",
+            "systemctl start dpkg-db-backup.timer",
+            &["unit dpkg-db-backup.timer"],
+        ),
         (
             "systemd-run -q --unit=ghost sh -c 'exec 3<>/dev/udp/127.0.0.1/9; sleep infinity'",
             "systemctl stop ghost",
