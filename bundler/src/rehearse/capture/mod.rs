@@ -11,6 +11,7 @@ mod system;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,14 +48,22 @@ impl Capture {
     pub fn take(host: &Host, hashes: &mut HashCache) -> Result<Self, RehearseError> {
         let root = host.root();
         let name = host.name().as_str();
-        Ok(Self {
-            units: system::units(host)?,
-            firewall: system::firewall(host)?,
-            sockets: system::sockets(host)?,
-            packages: system::packages(&root, name)?,
-            users: system::users(&root, name)?,
-            groups: system::groups(&root, name)?,
-            tree: tree::read(&root, name, hashes)?,
+        // systemd takes its time to list its units, in which the tree can be read.
+        thread::scope(|scope| {
+            let units = scope.spawn(|| system::units(host));
+            let tree = tree::read(&root, name, hashes)?;
+            let units = units
+                .join()
+                .map_err(|_| system::failure("units", name, "a thread has died".to_owned()))??;
+            Ok(Self {
+                tree,
+                units,
+                packages: system::packages(&root, name)?,
+                users: system::users(&root, name)?,
+                groups: system::groups(&root, name)?,
+                firewall: system::firewall(host)?,
+                sockets: system::sockets(host)?,
+            })
         })
     }
 

@@ -108,7 +108,7 @@ fn outside(host: &Host, what: &'static str, argv: &[&str]) -> Result<String, Reh
     if ran.code == 0 { Ok(ran.text()) } else { Err(failure(what, host.name().as_str(), ran.tail())) }
 }
 
-fn failure(what: &'static str, host: &str, why: String) -> RehearseError {
+pub(super) fn failure(what: &'static str, host: &str, why: String) -> RehearseError {
     RehearseError::Capture { what, host: host.to_owned(), why }
 }
 
