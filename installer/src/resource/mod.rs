@@ -5,12 +5,14 @@
 //! idempotent: it looks at what is there now and decides, so it can be cut off and begun again.
 
 mod attic;
+mod firewall;
 mod folder;
 mod listing;
 mod path;
 mod refused;
 mod store;
 mod tree;
+mod unit;
 
 pub(crate) use attic::missing_parents;
 pub use store::Store;
@@ -209,7 +211,9 @@ impl Resource {
             Self::Path { path, data } => Box::new(path::PathResource { path, data: *data }),
             Self::Folder { path } => Box::new(folder::FolderResource { path }),
             Self::Listing { path } => Box::new(listing::ListingResource { path }),
-            Self::System { .. } | Self::Account { .. } | Self::Unit { .. } | Self::Firewall => {
+            Self::Unit { unit } => Box::new(unit::UnitResource { unit }),
+            Self::Firewall => Box::new(firewall::FirewallResource),
+            Self::System { .. } | Self::Account { .. } => {
                 Box::new(refused::RefusedResource { resource: self })
             }
         }

@@ -16,7 +16,7 @@ use super::{Change, Context, Decision, Detail, Run, Step, StepError, Undo, UnitM
 use crate::resource::Resource;
 use crate::sys::{Command, Effect, Kind, Sys};
 
-const POLL: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(200);
 // systemctl itself waits as long as the unit's own start timeout: it should be the one that speaks first.
 const MARGIN: Duration = Duration::from_secs(5);
 const LAST_LINES: &str = "15";
@@ -116,11 +116,15 @@ impl UnitStep {
         Err(self.failure(sys, &format!("did not {verb}"), &output.complaint()))
     }
 
+    // Active twice in a row and by the same process: a simple service counts as active before its program has
+    // read its first line of configuration.
     fn wait_until_active(&self, sys: &dyn Sys) -> Result<(), StepError> {
         let deadline = Instant::now() + Duration::from_secs(u64::from(self.0.timeout_s));
+        let mut before: Option<(u32, u32)> = None;
         loop {
             let now = read_one(sys, &self.0.unit)?;
-            if now.is_running() {
+            let process = now.is_running().then_some((now.main_pid, now.restarts));
+            if process.is_some() && process == before {
                 return Ok(());
             }
             let hopeless = now.active == "failed" || now.active == "inactive";
@@ -129,6 +133,7 @@ impl UnitStep {
                 let result = format!("result: {}", now.result);
                 return Err(self.failure(sys, &how, &result));
             }
+            before = process;
             thread::sleep(POLL);
         }
     }

@@ -9,7 +9,7 @@ use super::StepError;
 use crate::sys::{Command, Sys};
 
 const PROPERTIES: &str = "Id,Names,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload,\
-    NRestarts,MainPID,InvocationID,FragmentPath,Result";
+    NRestarts,MainPID,InvocationID,FragmentPath,Result,StateChangeTimestampMonotonic";
 
 /// The units of a manifest as they were at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct UnitState {
     pub main_pid: u32,
     /// Names one run of the unit: another one after every start and restart.
     pub invocation: String,
+    /// When its state changed last, reloads included; the manager's own clock.
+    pub changed: String,
     /// Its unit file.
     pub fragment: String,
     /// How it ended: `success`, `exit-code`, `timeout`.
@@ -106,6 +108,7 @@ fn state(block: &str) -> UnitState {
         restarts: number("NRestarts"),
         main_pid: number("MainPID"),
         invocation: text("InvocationID"),
+        changed: text("StateChangeTimestampMonotonic"),
         fragment: text("FragmentPath"),
         result: text("Result"),
     }

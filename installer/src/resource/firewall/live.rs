@@ -1,0 +1,216 @@
+//! The rules by which the kernel filters, as far as the host has tools to read them.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::tables;
+use crate::sys::{Command, Effect, Sys, SysError};
+
+/// The two families of ufw: what nft calls the family, and the prefix of the tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    fn nft(self) -> &'static str {
+        match self {
+            Self::V4 => "ip",
+            Self::V6 => "ip6",
+        }
+    }
+
+    fn tool(self, what: &str) -> String {
+        match self {
+            Self::V4 => format!("iptables-{what}"),
+            Self::V6 => format!("ip6tables-{what}"),
+        }
+    }
+}
+
+/// Live rules. What there is no tool for is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Live {
+    /// `nft -s list ruleset`: everything, without counters.
+    nft: Option<String>,
+    /// `iptables-save -t filter`, without comments and counters.
+    v4: Option<String>,
+    /// The same for IPv6.
+    v6: Option<String>,
+}
+
+impl Live {
+    /// Reads them. A host that is a directory filters nothing.
+    pub(super) fn read(sys: &dyn Sys) -> Result<Self, SysError> {
+        if sys.root() != Path::new("/") {
+            return Ok(Self::default());
+        }
+        let save = |family: Family| -> Result<Option<String>, SysError> {
+            let text = asked(sys, &[&family.tool("save"), "-t", "filter"])?;
+            Ok(text.map(|text| tables::plain(&text)))
+        };
+        Ok(Self {
+            nft: asked(sys, &["nft", "-s", "list", "ruleset"])?,
+            v4: save(Family::V4)?,
+            v6: save(Family::V6)?,
+        })
+    }
+
+    /// The filter tables of both families, as far as there are any.
+    pub(super) fn saved_tables(&self) -> Vec<(Family, &str)> {
+        let both = Family::BOTH.into_iter().map(|family| (family, self.table(family)));
+        both.filter(|(_, text)| !text.is_empty()).collect()
+    }
+
+    /// The filter table of one family; empty when there is none.
+    pub(super) fn table(&self, family: Family) -> &str {
+        let text = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        text.as_deref().unwrap_or_default()
+    }
+
+    /// Whether ufw's chains are in them.
+    pub(super) fn has_ufw(&self) -> bool {
+        self.saved_tables().iter().any(|(_, text)| text.lines().any(|line| line.starts_with(":ufw")))
+    }
+
+    /// Makes the filter tables those of `self`, from what is there now.
+    pub(super) fn load(&self, sys: &mut dyn Sys, now: &Self) -> Result<(), SysError> {
+        for family in Family::BOTH {
+            let (was, is) = (self.nft_table(family), now.nft_table(family));
+            if was == is && self.table(family) == now.table(family) {
+                continue;
+            }
+            match (self.table(family), was) {
+                // It was not there, or held nothing: tables of iptables come into being by being looked at.
+                ("", None) => delete_table(sys, family)?,
+                ("", Some(_)) => {
+                    delete_table(sys, family)?;
+                    run(sys, &["nft", "add", "table", family.nft(), "filter"])?;
+                }
+                (text, _) => load_table(sys, family, text)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What differs in `now`, line by line; a tool that is gone since can tell nothing.
+    pub(super) fn differences(&self, now: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (name, was, is) in
+            [("nft", &self.nft, &now.nft), ("iptables", &self.v4, &now.v4), ("ip6tables", &self.v6, &now.v6)]
+        {
+            let (Some(was), Some(is)) = (was, is) else { continue };
+            let (was, is): (Vec<&str>, Vec<&str>) = (was.lines().collect(), is.lines().collect());
+            if was == is {
+                continue;
+            }
+            let more =
+                is.iter().filter(|line| !was.contains(line)).map(|line| format!("{name}: + {}", line.trim()));
+            let less =
+                was.iter().filter(|line| !is.contains(line)).map(|line| format!("{name}: - {}", line.trim()));
+            let before = lines.len();
+            lines.extend(more.chain(less).take(6));
+            if lines.len() == before {
+                lines.push(format!("{name}: the same lines in another order"));
+            }
+        }
+        lines
+    }
+
+    /// All of it, for a person.
+    pub(super) fn text(&self) -> String {
+        let parts =
+            [("nft list ruleset", &self.nft), ("iptables-save", &self.v4), ("ip6tables-save", &self.v6)];
+        let shown = parts.iter().filter_map(|(name, text)| Some(format!("# {name}\n{}\n", text.as_ref()?)));
+        shown.collect()
+    }
+
+    // The text of `table ip filter { ... }` in nft's listing.
+    fn nft_table(&self, family: Family) -> Option<String> {
+        let head = format!("table {} filter {{", family.nft());
+        let mut lines = self.nft.as_ref()?.lines().skip_while(|line| *line != head);
+        lines.next()?;
+        Some(lines.take_while(|line| *line != "}").collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// Loads a filter table whole, in one go.
+pub(super) fn load_table(sys: &mut dyn Sys, family: Family, text: &str) -> Result<(), SysError> {
+    let program = family.tool("restore");
+    let command = Command { stdin: Some(text.as_bytes().to_vec()), ..Command::new([program.as_str()]) };
+    checked(sys, &command)
+}
+
+fn delete_table(sys: &mut dyn Sys, family: Family) -> Result<(), SysError> {
+    let listed = sys.ask(&Command::new(["nft", "list", "tables"]));
+    match listed {
+        Ok(tables) => {
+            let name = format!("table {} filter", family.nft());
+            if tables.text().lines().any(|line| line == name) {
+                return run(sys, &["nft", "delete", "table", family.nft(), "filter"]);
+            }
+            Ok(())
+        }
+        // Without nft the table cannot go, but all that is in it can.
+        Err(_) => load_table(sys, family, tables::EMPTY),
+    }
+}
+
+fn run(sys: &mut dyn Sys, argv: &[&str]) -> Result<(), SysError> {
+    checked(sys, &Command::new(argv.iter().copied()))
+}
+
+fn checked(sys: &mut dyn Sys, command: &Command) -> Result<(), SysError> {
+    let output = sys.effect(&Effect::Run(command))?;
+    if output.success() {
+        return Ok(());
+    }
+    let (command, code, complaint) = (command.argv.join(" "), output.code, output.complaint());
+    Err(SysError::Failed { command, code, complaint })
+}
+
+// None when there is no such program.
+fn asked(sys: &dyn Sys, argv: &[&str]) -> Result<Option<String>, SysError> {
+    match sys.ask(&Command::new(argv.iter().copied())) {
+        Ok(output) if output.success() => Ok(Some(output.text())),
+        Ok(output) => Err(SysError::Failed {
+            command: argv.join(" "),
+            code: output.code,
+            complaint: output.complaint(),
+        }),
+        Err(SysError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(nft: &str) -> Live {
+        Live { nft: Some(nft.to_owned()), ..Live::default() }
+    }
+
+    #[test]
+    fn tables_are_found_in_a_listing() {
+        let text = "table inet x {\n\tchain y {\n\t}\n}\ntable ip filter {\n\tchain INPUT {\n\t}\n}\n";
+        assert_eq!(live(text).nft_table(Family::V4).as_deref(), Some("\tchain INPUT {\n\t}"));
+        assert_eq!(live(text).nft_table(Family::V6), None);
+        assert_eq!(live("table ip6 filter {\n}\n").nft_table(Family::V6).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn differences_are_lines() {
+        let lines = live("a\nb\n").differences(&live("a\nc\n"));
+        assert_eq!(lines, ["nft: + c", "nft: - b"]);
+        assert_eq!(live("a\nb\n").differences(&live("b\na\n")), ["nft: the same lines in another order"]);
+        assert!(live("a\n").differences(&Live::default()).is_empty());
+    }
+}

@@ -1,0 +1,214 @@
+//! The firewall: ufw's files, and the rules by which the kernel filters.
+//!
+//! Files are put back as paths are. The live rules are put back so that listing them gives the text of before:
+//! a table that was not there is taken away whole, a table that was there is loaded again in one go from
+//! what `iptables-save` said, so at no moment does the host filter by half a rule set. Rules that somebody
+//! else made meanwhile (bans, containers) stay: then only what is ufw's is taken out, and they are named.
+
+mod live;
+mod sysctl;
+mod tables;
+
+use chom_format::HostPath;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::store::{below, private};
+use super::{Fingerprint, Resource, Restore, Restored, Saved, Store, from_value, to_value};
+use crate::sys::{Command, Effect, Kind, Source, Sys, SysError};
+use live::Live;
+use sysctl::Sysctl;
+
+const UFW: &str = "/etc/ufw";
+const FILES: [&str; 4] =
+    ["/etc/ufw/ufw.conf", "/etc/ufw/user.rules", "/etc/ufw/user6.rules", "/etc/default/ufw"];
+const LOCK: &str = "/run/ufw.lock";
+
+pub(super) struct FirewallResource;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Before {
+    files: Vec<(HostPath, Saved)>,
+    live: Live,
+    sysctl: Sysctl,
+    /// ufw's lock file, which its first run leaves in the memory file system.
+    lock: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct After {
+    files: Vec<(HostPath, Value)>,
+    live: Live,
+}
+
+impl Restore for FirewallResource {
+    fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
+        let mut files = Vec::new();
+        let mut objects = Vec::new();
+        for path in paths(sys)? {
+            let saved = file(&path).restore().save(sys, store)?;
+            objects.extend(saved.objects.iter().copied());
+            files.push((path, saved));
+        }
+        let live = Live::read(sys)?;
+        let fingerprint = fingerprint(files.iter().map(|(_, saved)| saved.fingerprint).collect(), &live);
+        let lock = sys.meta(&path(LOCK)?)?.is_some();
+        let before = Before { files, live, sysctl: Sysctl::read(sys)?, lock };
+        Ok(Saved { state: to_value(&before)?, objects, fingerprint })
+    }
+
+    fn fingerprint(&self, sys: &dyn Sys) -> Result<Fingerprint, SysError> {
+        let files: Result<Vec<_>, _> =
+            paths(sys)?.iter().map(|path| file(path).restore().fingerprint(sys)).collect();
+        Ok(fingerprint(files?, &Live::read(sys)?))
+    }
+
+    fn after(&self, sys: &mut dyn Sys, store: &Store, saved: &Saved) -> Result<Value, SysError> {
+        let before: Before = saved.read()?;
+        let mut files = Vec::new();
+        for (path, saved) in &before.files {
+            files.push((path.clone(), file(path).restore().after(sys, store, saved)?));
+        }
+        to_value(&After { files, live: Live::read(sys)? })
+    }
+
+    fn listings(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        ["/etc/ufw", "/etc/default"].iter().map(|text| path(text)).collect()
+    }
+
+    fn restore(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Restored, SysError> {
+        let before: Before = saved.read()?;
+        let after: Option<After> = after.map(from_value).transpose()?;
+        let mut kept = Vec::new();
+        let mut changed = false;
+        for (path, saved) in &before.files {
+            let known = after.as_ref().and_then(|after| after.files.iter().find(|(known, _)| known == path));
+            match file(path).restore().restore(sys, store, saved, known.map(|(_, value)| value))? {
+                Restored::AlreadyBefore => {}
+                Restored::Restored => changed = true,
+                Restored::Foreign { kept: theirs } => kept.extend(theirs),
+                stuck @ Restored::Stuck { .. } => return Ok(stuck),
+            }
+        }
+        let now = Live::read(sys)?;
+        if now != before.live {
+            changed = true;
+            let foreign = after.as_ref().is_some_and(|after| after.live != now);
+            if foreign {
+                kept.push(keep(sys, store, &now)?);
+            }
+            if let Some(reason) = put_back(sys, &before, &now, foreign)? {
+                return Ok(Restored::Stuck { reason });
+            }
+        }
+        before.sysctl.put_back(sys)?;
+        let lock = path(LOCK)?;
+        if !before.lock && sys.meta(&lock)?.is_some() {
+            sys.effect(&Effect::Remove { path: &lock })?;
+        }
+        Ok(match (kept.is_empty(), changed) {
+            (false, _) => Restored::Foreign { kept },
+            (true, true) => Restored::Restored,
+            (true, false) => Restored::AlreadyBefore,
+        })
+    }
+
+    fn differences(
+        &self,
+        sys: &dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        _: Option<&Value>,
+    ) -> Result<Vec<String>, SysError> {
+        let before: Before = saved.read()?;
+        let mut lines = Vec::new();
+        for (path, saved) in &before.files {
+            let differences = file(path).restore().differences(sys, store, saved, None)?;
+            lines.extend(differences.into_iter().map(|line| format!("{path}: {line}")));
+        }
+        lines.extend(before.live.differences(&Live::read(sys)?));
+        Ok(lines)
+    }
+}
+
+fn fingerprint(files: Vec<Fingerprint>, live: &Live) -> Fingerprint {
+    Fingerprint::of(&(files, live))
+}
+
+/// The reason why not, when the rules are not those of before afterwards.
+fn put_back(
+    sys: &mut dyn Sys,
+    before: &Before,
+    now: &Live,
+    foreign: bool,
+) -> Result<Option<String>, SysError> {
+    if foreign {
+        return without_ufw(sys, before, now);
+    }
+    before.live.load(sys, now)?;
+    let lines = before.live.differences(&Live::read(sys)?);
+    Ok((!lines.is_empty()).then(|| {
+        format!("the live rules are not those of before ({}); look at: nft list ruleset", lines.join("; "))
+    }))
+}
+
+// Somebody else's rules stand among ufw's: only ufw's go, and come back from its files when it was on before.
+fn without_ufw(sys: &mut dyn Sys, before: &Before, now: &Live) -> Result<Option<String>, SysError> {
+    for (family, text) in now.saved_tables() {
+        let wanted = before.live.table(family);
+        if let Some(text) = tables::without_ufw(text, wanted) {
+            live::load_table(sys, family, &text)?;
+        }
+    }
+    if before.live.has_ufw() {
+        let reload = Command::new(["ufw", "reload"]).env("PYTHONDONTWRITEBYTECODE", "1");
+        let output = sys.effect(&Effect::Run(&reload))?;
+        if !output.success() {
+            return Ok(Some(format!("`ufw reload` ended with {}: {}", output.code, output.complaint())));
+        }
+    }
+    Ok(None)
+}
+
+fn keep(sys: &mut dyn Sys, store: &Store, now: &Live) -> Result<HostPath, SysError> {
+    if sys.meta(&store.attic)?.is_none() {
+        sys.effect(&Effect::MakeDir { path: &store.attic, attrs: &private(0o700) })?;
+    }
+    let path = below(&store.attic, "firewall.rules")?;
+    let text = now.text();
+    sys.effect(&Effect::Write {
+        path: &path,
+        source: Source::Bytes(text.as_bytes()),
+        attrs: &private(0o600),
+    })?;
+    Ok(path)
+}
+
+fn file(path: &HostPath) -> Resource {
+    Resource::Path { path: path.clone(), data: false }
+}
+
+// The files that ufw changes, and whatever else lies beside them.
+fn paths(sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+    let mut paths: Vec<HostPath> = FILES.iter().map(|text| path(text)).collect::<Result<_, _>>()?;
+    let ufw = path(UFW)?;
+    for name in sys.list(&ufw)? {
+        let path = below(&ufw, &name)?;
+        let is_file = sys.meta(&path)?.is_some_and(|meta| meta.kind == Kind::File);
+        if is_file && !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn path(text: &str) -> Result<HostPath, SysError> {
+    text.parse().map_err(|why| SysError::other("name", text, format!("{why}")))
+}
