@@ -264,3 +264,6 @@ fn ports(rendered: &Rendered) -> Vec<Port> {
         .collect();
     ports.into_values().collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -180,14 +180,12 @@ impl Work<'_> {
     fn upstream_members(
         &mut self,
         component: &Component,
-        upstream: &UpstreamPayload,
+        payload: &UpstreamPayload,
     ) -> Result<(), PayloadError> {
         let locked = self.lock.upstream_of(&self.host.name, &component.name);
         let (url, pin) = locked.ok_or_else(|| unlocked(component))?;
-        let fill = |pattern: &str| {
-            pattern.replace("{version}", &pin.version).replace("{arch}", self.host.arch.debian())
-        };
-        let wanted: Vec<String> = upstream.members.keys().map(|from| fill(from)).collect();
+        let fill = |pattern: &str| upstream::expand(pattern, &pin.version, self.host.arch);
+        let wanted: Vec<String> = payload.members.keys().map(|from| fill(from)).collect();
         let found = upstream::members(self.cache, &pin.sha256, url, &wanted).map_err(|source| {
             PayloadError::Upstream {
                 host: self.host.name.to_string(),
@@ -201,7 +199,7 @@ impl Work<'_> {
             sha256: pin.sha256,
             origin: PartOrigin::Upstream { url: url.to_owned() },
         });
-        for (from, to) in &upstream.members {
+        for (from, to) in &payload.members {
             for (path, member) in placed(&fill(from), &fill(to), &found) {
                 let path = path.map_err(|message| wrong(component, message))?;
                 self.place(component, path, member)?;

@@ -35,3 +35,6 @@ pub const SUMS: &str = "SHA256SUMS";
 pub const SIGNATURE: &str = "SHA256SUMS.sig";
 /// The name of the bill of materials.
 pub const SBOM: &str = "sbom.cdx.json";
+
+#[cfg(test)]
+mod tests;

@@ -76,4 +76,4 @@ struct Work<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
