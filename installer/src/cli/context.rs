@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use chom_format::Exit;
+
 use super::globals::Globals;
+use crate::run::Outcome;
 use crate::ui::{Printer, Progress};
 
 /// The printer and the global options.
@@ -17,6 +20,25 @@ impl Ctx {
     /// The context of one run.
     pub fn new(globals: Globals) -> Self {
         Self { printer: Arc::new(Printer::new(globals.color, globals.talk(), globals.json)), globals }
+    }
+
+    /// Prints how a command that changes the host ended.
+    pub fn end(&self, outcome: &Outcome) -> Exit {
+        if self.printer.json_wanted() {
+            self.printer.json_line(outcome);
+        } else {
+            self.printer.data(outcome);
+        }
+        if let Some(error) = &outcome.error {
+            self.printer.error(&error.message);
+            self.printer.always(format_args!("host is now: {}", outcome.host));
+            if let Some(hint) = &error.hint {
+                self.printer.hint(hint);
+            }
+        } else {
+            self.printer.say(format_args!("host is now: {}", outcome.host));
+        }
+        outcome.code()
     }
 
     /// A display of how far a run is.

@@ -32,6 +32,11 @@ impl Error {
             printer.json_line(&json!({
                 "format": 1,
                 "exit": self.exit().code(),
+                "transaction": null,
+                "changed": [],
+                "effects": 0,
+                "checks": [],
+                "proof": null,
                 "host": host.to_string(),
                 "error": { "message": message, "hint": hint },
             }));

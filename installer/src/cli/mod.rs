@@ -4,10 +4,17 @@
 //! file, its `mod` line, its variant in [`Command`] and its arm in `Command::run`.
 
 mod bundle;
+mod consent;
 mod context;
 mod error;
 mod facts;
 mod globals;
+mod history;
+mod install;
+mod plan;
+mod recover;
+mod rollback;
+mod status;
 mod verify;
 
 use std::ffi::OsString;
@@ -22,28 +29,42 @@ pub use globals::Globals;
 
 use crate::ui::Printer;
 
-/// Installs, verifies and rolls back a bundle on this host.
+/// Installs, verifies and rolls back a bundle on this host. Without a command: install.
 #[derive(Debug, Parser)]
-#[command(name = "chom-install", version, about)]
+#[command(name = "chom-install", version, about, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(flatten)]
     globals: Globals,
+    #[command(flatten)]
+    install: install::Install,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 /// The commands.
 #[allow(missing_docs, reason = "each variant is documented on its struct, which clap prints")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Install(install::Install),
+    Plan(plan::Plan),
     Verify(verify::Verify),
+    Status(status::Status),
+    History(history::History),
+    Rollback(rollback::Rollback),
+    Recover(recover::Recover),
     Facts(facts::Facts),
 }
 
 impl Command {
     fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
         match self {
+            Self::Install(command) => command.run(ctx),
+            Self::Plan(command) => command.run(ctx),
             Self::Verify(command) => command.run(ctx),
+            Self::Status(command) => command.run(ctx),
+            Self::History(command) => command.run(ctx),
+            Self::Rollback(command) => command.run(ctx),
+            Self::Recover(command) => command.run(ctx),
             Self::Facts(command) => command.run(ctx),
         }
     }
@@ -60,7 +81,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let mut ctx = Ctx::new(cli.globals);
-    let exit = match cli.command.run(&mut ctx) {
+    let command = cli.command.unwrap_or(Command::Install(cli.install));
+    let exit = match command.run(&mut ctx) {
         Ok(exit) => exit,
         Err(error) => {
             error.print(&ctx.printer);

@@ -43,6 +43,7 @@ const LONGEST_TEXT: u64 = 32 << 20;
 pub struct Bundle {
     dir: PathBuf,
     manifest: Manifest,
+    text: Vec<u8>,
     digest: Digest,
     sums: Sums,
     sizes: BTreeMap<RelPath, u64>,
@@ -70,6 +71,11 @@ impl Bundle {
     /// What is to be done.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The bytes of `manifest.json`.
+    pub fn manifest_bytes(&self) -> &[u8] {
+        &self.text
     }
 
     /// The digest of `manifest.json`, which pins every other byte that matters.
@@ -147,7 +153,7 @@ impl Bundle {
         }
         let manifest = manifest::read(&bytes)?;
         manifest::validate(&manifest, &sums, &sizes)?;
-        Ok(Self { dir, manifest, digest, sums, sizes, unread, _staging: staging })
+        Ok(Self { dir, manifest, text: bytes, digest, sums, sizes, unread, _staging: staging })
     }
 }
 

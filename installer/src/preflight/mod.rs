@@ -14,11 +14,13 @@ mod immutable;
 mod lock;
 mod machine;
 mod mounts;
+mod packages;
 mod ports;
 mod proc;
 mod space;
 mod systemd;
 mod targets;
+mod transaction;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,7 +30,7 @@ use chom_format::{Facts, HostPath, Manifest};
 pub use finding::{Finding, Findings, Level, Refused};
 pub use identity::{Identity, compare as compare_identity};
 
-use crate::step::Planned;
+use crate::plan::Plan;
 use crate::sys::Sys;
 
 /// How long a package run of somebody else is waited for.
@@ -46,6 +48,8 @@ pub struct Request<'a> {
     pub any_host: bool,
     /// Paths that a former transaction of ours has put there.
     pub ours: &'a BTreeSet<HostPath>,
+    /// Transactions that were cut off and are to be taken back first.
+    pub unfinished: &'a [u64],
     /// How long another package run is waited for.
     pub patience: Duration,
     /// Told what is waited for.
@@ -76,15 +80,20 @@ pub fn host(request: &Request<'_>) -> Findings {
     findings.push(machine::memory(&manifest.requires, facts));
     findings.push(machine::disk(&manifest.requires, facts));
     findings.push(machine::clock(jiff::Timestamp::now()));
+    findings.push(transaction::check(request.unfinished));
     Findings(findings)
 }
 
-/// The checks of a plan that changes something.
-pub fn plan(request: &Request<'_>, plan: &[Planned]) -> Findings {
-    let mut findings = targets::refusals(plan);
-    findings.push(space::check(request.sys, plan));
-    findings.push(targets::writable(request.sys, plan));
-    findings.extend(targets::in_the_way(request.sys, plan, request.ours));
+/// The checks of a plan that changes something. Without a plan, because none could be made, those that need none.
+pub fn plan(request: &Request<'_>, plan: Option<&Plan>) -> Findings {
+    let mut findings = Vec::new();
+    if let Some(plan) = plan {
+        findings.extend(targets::refusals(plan));
+        findings.push(space::check(&plan.room));
+        findings.push(targets::writable(request.sys, &plan.steps));
+        findings.extend(targets::in_the_way(request.sys, &plan.steps, request.ours));
+    }
+    findings.push(packages::check(request.sys, plan));
     if request.running() {
         findings.push(lock::check(request.patience, request.waiting));
         findings.push(ports::check(&request.manifest.ports));

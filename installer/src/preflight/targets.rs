@@ -3,24 +3,22 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use chom_format::HostPath;
+use chom_format::{HostPath, StepId};
 
 use super::immutable::is_immutable;
 use super::{Finding, mounts};
+use crate::plan::Plan;
 use crate::step::{Decision, Detail, Planned, Upcoming};
 use crate::sys::{Kind, Sys};
 
 const SHOWN: usize = 10;
 
 /// Steps that must not be done.
-pub(super) fn refusals(plan: &[Planned]) -> Vec<Finding> {
-    let refusal = |planned: &Planned| match &planned.decision {
-        Decision::Refuse { conflict, remedy } => {
-            Some(Finding::fail("conflict", format!("{}: {conflict}", planned.id), remedy.clone()))
-        }
-        Decision::Keep { .. } | Decision::Change(_) => None,
+pub(super) fn refusals(plan: &Plan) -> Vec<Finding> {
+    let refusal = |(id, conflict, remedy): (&StepId, &str, &str)| {
+        Finding::fail("conflict", format!("{id}: {conflict}"), remedy)
     };
-    plan.iter().filter_map(refusal).collect()
+    plan.refusals().into_iter().map(refusal).collect()
 }
 
 /// Can everything be written: no read-only mount, no immutable file or directory, no mount point to replace?
@@ -175,7 +173,7 @@ mod tests {
         let (id, phase) = ("web/a".parse().unwrap(), chom_format::step::Phase::Install);
         vec![Planned {
             id,
-            component: "c".parse().unwrap(),
+            component: "web".parse().unwrap(),
             phase,
             decision: Decision::Change(change),
             seen: Vec::new(),

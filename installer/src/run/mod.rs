@@ -1,8 +1,26 @@
 //! What the commands do, as functions: arguments in, an outcome out, no printing.
 //!
-//! The order of an installation is the safety of it, and stands in one place each: open, preflight, plan,
-//! begin, apply, check, expose, commit.
+//! ```text
+//! open -> right host? -> (recover) -> plan -> may it be done? -> every byte -> agreed? -> engine -> outcome
+//! ```
+//!
+//! The order of an installation is the safety of it and stands in one place, [`install`]. Nothing outside the
+//! bundle's staging and our own lock is written before a person, or `--yes`, has agreed to the plan.
 
+mod error;
+mod install;
+mod look;
+mod outcome;
+mod rollback;
+mod session;
+mod status;
 mod verify;
 
+pub use error::RunError;
+pub use install::{Consent, Install, Proposal, install};
+pub use look::{Looked, look};
+pub use outcome::{CheckLine, Outcome, Problem};
+pub use rollback::{recover, rollback};
+pub use session::Session;
+pub use status::{History, Status, history, status};
 pub use verify::{Verified, verify};

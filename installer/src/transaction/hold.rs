@@ -6,6 +6,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::thread::sleep;
+use std::time::Duration;
 
 use chom_format::exit::Explain;
 use chom_format::{Exit, HostState};
@@ -14,6 +16,10 @@ use serde::{Deserialize, Serialize};
 use super::Files;
 use crate::sys::{Sys, SysError};
 
+// A look at the lock holds it for a moment.
+const LOOKS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// The right to change the host, until dropped.
 #[derive(Debug)]
 pub struct Hold {
@@ -21,7 +27,7 @@ pub struct Hold {
 }
 
 /// Who holds the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// Process.
     pub pid: u32,
@@ -62,14 +68,31 @@ impl Hold {
             .mode(0o600)
             .open(path.under(sys.root()))
             .map_err(SysError::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Busy::Held(holder(&file))),
-            Err(TryLockError::Error(error)) => return Err(SysError::io("lock", &path)(error).into()),
+        let mut looks = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // Somebody who only looks is gone in no time.
+                Err(TryLockError::WouldBlock) if looks < LOOKS => looks += 1,
+                Err(TryLockError::WouldBlock) => return Err(Busy::Held(holder(&file))),
+                Err(TryLockError::Error(error)) => return Err(SysError::io("lock", &path)(error).into()),
+            }
+            sleep(PAUSE);
         }
         let hold = Self { lock: file };
         hold.say(phase);
         Ok(Some(hold))
+    }
+
+    /// Who holds the host now; none when nobody does. Changes nothing.
+    pub fn holder(sys: &dyn Sys, files: &Files) -> Result<Option<Holder>, SysError> {
+        let path = files.lock()?;
+        let Ok(file) = File::open(path.under(sys.root())) else { return Ok(None) };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(holder(&file).unwrap_or_default())),
+            Err(TryLockError::Error(error)) => Err(SysError::io("lock", &path)(error)),
+        }
     }
 
     /// Takes the host, and makes the state directory first when there is none.
@@ -142,7 +165,9 @@ mod tests {
         assert_eq!(busy.exit(), Exit::Busy);
         assert!(busy.to_string().contains(&format!("process {}", std::process::id())), "{busy}");
         assert!(busy.to_string().ends_with("install"), "{busy}");
+        assert_eq!(Hold::holder(&sys, &files).unwrap().unwrap().phase, "install");
         drop(hold);
+        assert_eq!(Hold::holder(&sys, &files).unwrap(), None);
         assert!(Hold::take(&mut sys, &files, "rollback").unwrap().is_some());
     }
 

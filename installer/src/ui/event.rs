@@ -56,6 +56,11 @@ pub enum Event<'a> {
         /// What.
         what: &'a str,
     },
+    /// The run turns back. This is the first error.
+    Failed {
+        /// What happened.
+        cause: &'a str,
+    },
     /// The host is being put back.
     RollingBack {
         /// Why.
@@ -71,13 +76,21 @@ pub enum Event<'a> {
         number: usize,
         /// How many there are.
         of: usize,
+        /// Just as it was meant: worth no line for a person.
+        #[serde(skip)]
+        plain: bool,
+    },
+    /// Worth knowing.
+    Note {
+        /// What.
+        text: &'a str,
     },
 }
 
 impl Event<'_> {
     /// Whether it stands for a moment only: worth a moving line on a terminal, and no line in a log.
     pub(super) fn is_fleeting(&self) -> bool {
-        matches!(self, Self::Reading { .. } | Self::Checks { .. })
+        matches!(self, Self::Reading { .. } | Self::Checks { .. } | Self::Restored { plain: true, .. })
     }
 
     /// How far, for a bar.
@@ -109,8 +122,10 @@ impl Event<'_> {
                 _ => format!("{passed} of {total} checks pass"),
             },
             Self::Waiting { what } => format!("waiting for {what}"),
+            Self::Failed { cause } => (*cause).to_owned(),
+            Self::Note { text } => (*text).to_owned(),
             Self::RollingBack { cause } => format!("putting the host back: {cause}"),
-            Self::Restored { resource, outcome, number, of } => {
+            Self::Restored { resource, outcome, number, of, .. } => {
                 format!("{number}/{of} {resource}: {outcome}")
             }
         }

@@ -6,7 +6,12 @@
 mod event;
 mod printer;
 mod progress;
+mod prompt;
+mod watcher;
 
 pub use event::Event;
 pub use printer::{Color, Printer, Talk};
 pub use progress::Progress;
+pub(crate) use prompt::somebody;
+pub use prompt::{Answer, ask};
+pub use watcher::Watcher;

@@ -174,9 +174,9 @@ impl Printer {
         lock(&self.talk).wipe();
     }
 
-    /// `text` in bold and this colour, when data is printed in colour.
-    pub fn paint(&self, color: AnsiColor, text: &str) -> String {
-        if lock(&self.data).color { painted(color, text) } else { text.to_owned() }
+    /// Whether results are printed in colour.
+    pub fn data_in_color(&self) -> bool {
+        lock(&self.data).color
     }
 
     /// Flushes, and tells what stdout did not take for another reason than a reader that left.

@@ -61,11 +61,16 @@ impl Progress {
         }
     }
 
+    /// Takes the moving line away until the next event: somebody is to be asked.
+    pub fn pause(&self) {
+        *self.lock() = Line::default();
+        self.printer.clear();
+    }
+
     /// No more events come: the moving line goes.
     pub fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
-        *self.lock() = Line::default();
-        self.printer.clear();
+        self.pause();
     }
 
     fn on_terminal(&self, event: &Event<'_>) {

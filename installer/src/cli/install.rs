@@ -1,0 +1,52 @@
+//! `chom-install install`: all of it, or nothing.
+
+use std::sync::Arc;
+
+use chom_format::{Exit, StepId};
+use clap::Args;
+
+use super::bundle::BundleArgs;
+use super::consent::Agreement;
+use super::{Ctx, Error};
+use crate::engine::Position;
+use crate::run;
+
+/// Install the bundle: show the plan, ask, apply, check; put all back if anything fails
+#[derive(Debug, Clone, Default, Args)]
+pub struct Install {
+    #[command(flatten)]
+    bundle: BundleArgs,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Install on another host than the bundle's
+    #[arg(long)]
+    any_host: bool,
+    /// Agree to a step that cannot be undone (repeatable)
+    #[arg(long, value_name = "STEP")]
+    accept: Vec<StepId>,
+    /// Rehearsal: fail after the effects of this step, or at `check` or `commit`
+    #[arg(long, value_name = "STEP")]
+    fail_at: Option<Position>,
+    /// Rehearsal: be interrupted in the middle of this step, or at `check` or `commit`
+    #[arg(long, value_name = "STEP")]
+    interrupt_at: Option<Position>,
+}
+
+impl Install {
+    /// Runs the command.
+    pub fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
+        let consent = Agreement::new(Arc::clone(&ctx.printer), self.yes)?;
+        let asked = run::Install {
+            bundle: self.bundle.bundle,
+            any_host: self.any_host,
+            accepted: self.accept,
+            fail_at: self.fail_at,
+            interrupt_at: self.interrupt_at,
+        };
+        let progress = ctx.progress();
+        let outcome = run::install(&asked, &consent, &progress);
+        progress.end();
+        Ok(ctx.end(&outcome?))
+    }
+}

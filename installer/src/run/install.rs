@@ -1,0 +1,222 @@
+//! An installation, from the bundle to the outcome.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use chom_format::{HostPath, StepId, StepSpec};
+
+use super::session::who;
+use super::{Outcome, RunError, Session};
+use crate::check::{Before, Runner};
+use crate::engine::{Ending, Engine, ManifestChecks, Options, Order, Position, Task};
+use crate::open::{Bundle, Source};
+use crate::plan::{Plan, PlanError};
+use crate::preflight::{self, Findings};
+use crate::step::{self, Decision, Entry};
+use crate::sys::interrupt;
+use crate::transaction::Hold;
+use crate::ui::{Event, Progress, Watcher};
+
+/// What `install` is asked to do.
+#[derive(Debug, Clone, Default)]
+pub struct Install {
+    /// The bundle; the folder of this program when none is named.
+    pub bundle: Option<PathBuf>,
+    /// Install on another host than the bundle's.
+    pub any_host: bool,
+    /// Steps that cannot be undone and that the operator named.
+    pub accepted: Vec<StepId>,
+    /// A rehearsal aid: fail there.
+    pub fail_at: Option<Position>,
+    /// A rehearsal aid: be interrupted there.
+    pub interrupt_at: Option<Position>,
+}
+
+/// What a person is asked to agree to.
+pub struct Proposal<'a> {
+    /// The bundle's name.
+    pub bundle: &'a str,
+    /// What will be done.
+    pub plan: &'a Plan,
+    /// What preflight says.
+    pub findings: &'a Findings,
+}
+
+/// Whoever agrees, or does not.
+pub trait Consent {
+    /// Whether a transaction that was cut off shall be taken back now.
+    fn agree_to_recover(&self, unfinished: &[u64]) -> Result<(), RunError>;
+
+    /// Whether the plan shall be carried out.
+    fn agree_to_install(&self, proposal: &Proposal<'_>) -> Result<(), RunError>;
+}
+
+/// Installs: all of it, or nothing.
+pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> Result<Outcome, RunError> {
+    let begun = Instant::now();
+    let source = Source::find(asked.bundle.as_deref())?;
+    let mut bundle = Bundle::open(&source, &|done| progress.show(&Event::Reading { done, total: None }))?;
+    check_places(asked, &bundle)?;
+    let mut session = Session::for_change()?;
+    let hold = Hold::take(&mut session.sys, &session.files, "looking")?;
+    if let (Some(hold), false) = (&hold, session.unfinished().is_empty())
+        && let Some(stuck) = recover_first(asked, &bundle, &mut session, hold, consent, progress)?
+    {
+        return Ok(stuck);
+    }
+    let (entries, plan, findings) = decide(asked, &bundle, &session, progress)?;
+    if plan.is_empty() {
+        findings.verdict()?;
+        let outcome = nothing_to_do(&bundle, &session, progress, begun);
+        session.remember();
+        return Ok(outcome);
+    }
+    findings.verdict()?;
+    let total = Some(bundle.unread());
+    bundle.verify_payloads(&|done| progress.show(&Event::Reading { done, total }))?;
+    progress.pause();
+    let (name, by) = (bundle.name(), who());
+    consent.agree_to_install(&Proposal { bundle: &name, plan: &plan, findings: &findings })?;
+    let before = Before::look(&session.sys, &bundle.manifest().checks, &session.known_checks());
+    let hold = match hold {
+        Some(hold) => hold,
+        None => Hold::establish(&mut session.sys, &session.files, "installing")?,
+    };
+    let checks = ManifestChecks { specs: &bundle.manifest().checks, before };
+    let order = Order {
+        bundle: &name,
+        manifest: bundle.manifest_bytes(),
+        by: &by,
+        checks: &checks,
+        context: plan.effects().first().map(|(_, context)| context.clone()).unwrap_or_default(),
+        tasks: tasks(&entries, &plan),
+        options: Options {
+            fail_at: asked.fail_at.clone(),
+            interrupt_at: asked.interrupt_at.clone(),
+            ..Options::default()
+        },
+    };
+    let mut watcher = Watcher::new(progress);
+    let report = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher).install(&order)?;
+    let ending = report.ending;
+    let outcome = Outcome::of(report);
+    if ending == Ending::Committed {
+        session.remember();
+    }
+    Ok(outcome)
+}
+
+// The rehearsal aids must name what there is: a typing error would else be a rehearsal that tests nothing.
+fn check_places(asked: &Install, bundle: &Bundle) -> Result<(), RunError> {
+    let steps = bundle.manifest().steps();
+    let named = [&asked.fail_at, &asked.interrupt_at].into_iter().flatten().filter_map(|place| match place {
+        Position::Step(id) => Some(id),
+        Position::Check | Position::Commit => None,
+    });
+    let unknown = named.chain(&asked.accepted).find(|id| !steps.iter().any(|(_, step)| step.id == **id));
+    unknown.map_or(Ok(()), |id| Err(RunError::NoSuchStep(id.to_string())))
+}
+
+// A run that was cut off is taken back before anything is planned: the plan must see the host as it was before.
+fn recover_first(
+    asked: &Install,
+    bundle: &Bundle,
+    session: &mut Session,
+    hold: &Hold,
+    consent: &dyn Consent,
+    progress: &Progress,
+) -> Result<Option<Outcome>, RunError> {
+    preflight::host(&request(asked, bundle, session, &BTreeSet::new(), &|_| {})).verdict()?;
+    progress.pause();
+    consent.agree_to_recover(&session.unfinished())?;
+    let mut watcher = Watcher::new(progress);
+    let reports = Engine::new(&mut session.sys, session.files.clone(), hold, &mut watcher).recover()?;
+    if reports.iter().any(|report| report.ending == Ending::Stuck) {
+        return Ok(Some(Outcome::of_all(reports)));
+    }
+    session.look_again()?;
+    Ok(None)
+}
+
+fn decide(
+    asked: &Install,
+    bundle: &Bundle,
+    session: &Session,
+    progress: &Progress,
+) -> Result<(Vec<Entry>, Plan, Findings), RunError> {
+    let waiting = |what: &str| progress.show(&Event::Waiting { what });
+    let ours = session.ours();
+    let request = request(asked, bundle, session, &ours, &waiting);
+    let mut findings = preflight::host(&request);
+    let made = step::all(bundle.manifest()).map_err(PlanError::from).and_then(|entries| {
+        let plan = Plan::of(&session.sys, &entries, bundle.dir(), &asked.accepted)?;
+        Ok((entries, plan))
+    });
+    // Of a host that is fit and has nothing to change nothing more is asked; of any other everything is, so
+    // that all that is to be mended is told at once.
+    if !findings.allow() || made.as_ref().is_ok_and(|(_, plan)| !plan.is_empty()) {
+        findings.extend(preflight::plan(&request, made.as_ref().ok().map(|(_, plan)| plan)));
+    }
+    if made.is_err() {
+        findings.verdict()?;
+    }
+    let (entries, plan) = made?;
+    Ok((entries, plan, findings))
+}
+
+fn request<'a>(
+    asked: &Install,
+    bundle: &'a Bundle,
+    session: &'a Session,
+    ours: &'a BTreeSet<HostPath>,
+    waiting: &'a dyn Fn(&str),
+) -> preflight::Request<'a> {
+    preflight::Request {
+        sys: &session.sys,
+        manifest: bundle.manifest(),
+        facts: &session.facts,
+        any_host: asked.any_host,
+        ours,
+        unfinished: &[],
+        patience: preflight::LOCK_PATIENCE,
+        waiting,
+    }
+}
+
+fn nothing_to_do(bundle: &Bundle, session: &Session, progress: &Progress, begun: Instant) -> Outcome {
+    let shown = |seen: &crate::check::Progress| {
+        progress.show(&Event::Checks { passed: seen.passed, total: seen.total, waiting: &seen.waiting });
+    };
+    let stop = || interrupt::pending().is_some();
+    let reports = Runner::new(&session.sys).run(&bundle.manifest().checks, &Before::default(), &shown, &stop);
+    Outcome::unchanged(bundle.name(), &reports, begun.elapsed().as_secs_f64())
+}
+
+fn tasks<'a>(entries: &'a [Entry], plan: &Plan) -> Vec<Task<'a>> {
+    let task = |planned: &step::Planned| {
+        let entry = entries.iter().find(|entry| entry.id == planned.id)?;
+        let Decision::Change(change) = &planned.decision else { return None };
+        Some(Task {
+            id: planned.id.clone(),
+            phase: planned.phase,
+            step: &*entry.step,
+            change: change.clone(),
+            seen: planned.seen.clone(),
+            deadline: deadline(&entry.spec),
+        })
+    };
+    plan.steps.iter().filter_map(task).collect()
+}
+
+// What a step may take at most, before the run turns back. Programs that it runs have limits of their own.
+fn deadline(spec: &StepSpec) -> Duration {
+    const USUAL: Duration = Duration::from_secs(300);
+    match spec {
+        StepSpec::Packages(_) => Duration::from_secs(1800),
+        StepSpec::Unit(spec) => USUAL.max(Duration::from_secs(u64::from(spec.timeout_s) * 4)),
+        StepSpec::Command(spec) => USUAL.max(Duration::from_secs(u64::from(spec.timeout_s) * 2)),
+        StepSpec::Validate(spec) => USUAL.max(Duration::from_secs(u64::from(spec.timeout_s) * 2)),
+        _ => USUAL,
+    }
+}

@@ -1,0 +1,40 @@
+//! Taking back: a transaction that stands, because somebody asks, or one that was cut off.
+
+use super::{Outcome, RunError, Session};
+use crate::engine::Engine;
+use crate::transaction::{Hold, Known};
+use crate::ui::{Progress, Watcher};
+
+/// Takes back the newest transaction that stands, or all that are newer than `to` (0: all there are).
+/// `agreed` is given those, newest first.
+pub fn rollback(
+    to: Option<u64>,
+    agreed: &dyn Fn(&[&Known]) -> Result<(), RunError>,
+    progress: &Progress,
+) -> Result<Outcome, RunError> {
+    let mut session = Session::for_change()?;
+    let hold = Hold::take(&mut session.sys, &session.files, "rolling back")?;
+    let standing = session.known.iter().rev().filter(|known| known.state.stands());
+    let wanted: Vec<&Known> = match to {
+        Some(id) => standing.filter(|known| known.id > id).collect(),
+        None => standing.take(1).collect(),
+    };
+    if !wanted.is_empty() {
+        agreed(&wanted)?;
+    }
+    let Some(hold) = hold else { return Err(crate::engine::EngineError::NothingStands.into()) };
+    let mut watcher = Watcher::new(progress);
+    let reports = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher).rollback(to)?;
+    Ok(Outcome::of_all(reports))
+}
+
+/// Takes back what a run that was cut off left half done.
+pub fn recover(progress: &Progress) -> Result<Outcome, RunError> {
+    let mut session = Session::for_change()?;
+    let Some(hold) = Hold::take(&mut session.sys, &session.files, "recovering")? else {
+        return Ok(Outcome::nothing());
+    };
+    let mut watcher = Watcher::new(progress);
+    let reports = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher).recover()?;
+    Ok(if reports.is_empty() { Outcome::nothing() } else { Outcome::of_all(reports) })
+}

@@ -1,0 +1,181 @@
+//! How the host stands: which transactions it knows, whether a run is at work, and whether it is healthy now.
+
+use std::fmt;
+
+use chom_format::Exit;
+use serde::Serialize;
+
+use super::{CheckLine, RunError, Session};
+use crate::check::Runner;
+use crate::journal::Standing;
+use crate::receipt::Receipt;
+use crate::sys::Sys as _;
+use crate::transaction::{Hold, Holder, Known};
+
+/// How the host stands.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Version of this shape.
+    pub format: u32,
+    /// The exit code.
+    pub exit: u8,
+    /// The transaction that the host has now.
+    pub transaction: Option<Entry>,
+    /// Who works on the host at this moment.
+    pub running: Option<Holder>,
+    /// Transactions that were cut off or are stuck.
+    pub unfinished: Vec<Entry>,
+    /// The checks of the transaction that stands, asked now.
+    pub checks: Vec<CheckLine>,
+    /// In words.
+    pub host: String,
+    #[serde(skip)]
+    code: Exit,
+}
+
+/// The transactions that the host knows, oldest first.
+#[derive(Debug, Serialize)]
+pub struct History {
+    /// Version of this shape.
+    pub format: u32,
+    /// One each.
+    pub transactions: Vec<Entry>,
+}
+
+/// One transaction.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// Its number.
+    pub id: u64,
+    /// Its bundle.
+    pub bundle: String,
+    /// When it began.
+    pub at: String,
+    /// Who asked for it.
+    pub by: String,
+    /// How it stands.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// Steps that it did.
+    pub changed: Vec<String>,
+    /// Why it was turned back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+impl Entry {
+    fn of(session: &Session, known: &Known) -> Self {
+        let begin = known.state.begin.clone();
+        let receipt = session.files.of(known.id, "receipt.json").ok().and_then(|path| {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut session.sys.open(&path).ok()?, &mut bytes).ok()?;
+            Receipt::parse(&bytes).ok()
+        });
+        let done = known.state.done.iter().map(ToString::to_string).collect();
+        Self {
+            id: known.id,
+            bundle: begin.as_ref().map(|begin| begin.bundle.clone()).unwrap_or_default(),
+            at: begin.as_ref().map(|begin| begin.at.clone()).unwrap_or_default(),
+            by: begin.map(|begin| begin.by).unwrap_or_default(),
+            standing: known.state.standing.clone(),
+            changed: receipt.map_or(done, |receipt| {
+                receipt.changes.iter().map(|change| change.summary.clone()).collect()
+            }),
+            cause: known.state.failed.as_ref().map(|(_, cause)| cause.clone()),
+        }
+    }
+}
+
+/// How the host stands. Changes nothing; the checks are asked once each.
+pub fn status() -> Result<Status, RunError> {
+    let session = Session::for_telling()?;
+    let running = Hold::holder(&session.sys, &session.files)?;
+    let unfinished: Vec<Entry> = match running {
+        // What is open belongs to the run that is at work.
+        Some(_) => Vec::new(),
+        None => session
+            .known
+            .iter()
+            .filter(|known| known.state.is_open())
+            .map(|known| Entry::of(&session, known))
+            .collect(),
+    };
+    let specs = session.installed().map(|manifest| manifest.checks).unwrap_or_default();
+    let reports = if running.is_some() { Vec::new() } else { Runner::new(&session.sys).once(&specs) };
+    let red = reports.iter().filter(|report| report.condemns()).count();
+    let (code, host) = match (&running, unfinished.is_empty(), session.standing(), red) {
+        (Some(_), ..) => (Exit::Busy, "being worked on".to_owned()),
+        (None, false, ..) => (Exit::NeedsPerson, "half done: a run was cut off or is stuck".to_owned()),
+        (None, true, None, _) => (Exit::Done, "without a transaction of ours".to_owned()),
+        (None, true, Some(_), 0) => (Exit::Done, "installed and healthy".to_owned()),
+        (None, true, Some(_), red) => (Exit::Failed, format!("installed, and {red} check(s) fail")),
+    };
+    Ok(Status {
+        format: 1,
+        exit: code.code(),
+        transaction: session.standing().map(|known| Entry::of(&session, known)),
+        running,
+        unfinished,
+        checks: reports.iter().map(CheckLine::from).collect(),
+        host,
+        code,
+    })
+}
+
+/// The transactions that the host knows.
+pub fn history() -> Result<History, RunError> {
+    let session = Session::for_telling()?;
+    let transactions = session.known.iter().map(|known| Entry::of(&session, known)).collect();
+    Ok(History { format: 1, transactions })
+}
+
+impl Status {
+    /// The exit code.
+    pub fn code(&self) -> Exit {
+        self.code
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(entry) = &self.transaction {
+            writeln!(f, "{entry}")?;
+        }
+        if let Some(holder) = &self.running {
+            writeln!(f, "process {} is {} since {}", holder.pid, holder.phase, holder.since)?;
+        }
+        self.unfinished.iter().try_for_each(|entry| writeln!(f, "{entry}"))?;
+        self.checks.iter().try_for_each(|check| write!(f, "{check}"))?;
+        writeln!(f, "the host is {}", self.host)
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.transactions.is_empty() {
+            return writeln!(f, "no transaction was ever begun on this host");
+        }
+        for entry in &self.transactions {
+            writeln!(f, "{entry}")?;
+            if let Some(cause) = &entry.cause {
+                writeln!(f, "    {}", cause.replace('\n', "\n    "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, bundle, at, by, changed, .. } = self;
+        let standing = match &self.standing {
+            Standing::Empty => "did not begin".to_owned(),
+            Standing::Open => "was cut off".to_owned(),
+            Standing::Committed { at } => format!("stands since {at}"),
+            Standing::RollingBack { .. } => "is being taken back, or that was cut off".to_owned(),
+            Standing::RolledBack { at } => format!("was taken back at {at}"),
+            Standing::Stuck { conflicts } => format!("needs a person: {}", conflicts.join("; ")),
+        };
+        write!(f, "{id:>6}  {bundle}  {at}  by {by}: {} steps, {standing}", changed.len())
+    }
+}
