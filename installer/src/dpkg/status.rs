@@ -76,6 +76,11 @@ impl Status {
         self.packages.get(name)?.iter().filter(|package| package.is_installed()).find(fits)
     }
 
+    /// Everything that dpkg knows, also what was removed and has left its configuration.
+    pub fn all(&self) -> impl Iterator<Item = &Package> {
+        self.packages.values().flatten()
+    }
+
     /// Packages in the middle of something: dpkg must finish that before anything else is done.
     pub fn broken(&self) -> Vec<&Package> {
         let at_rest = ["not-installed", "config-files", "installed", "triggers-awaited", "triggers-pending"];

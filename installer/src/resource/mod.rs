@@ -4,13 +4,14 @@
 //! effect on it, and after a failure restores all of them in the reverse order of saving. Restoring is
 //! idempotent: it looks at what is there now and decides, so it can be cut off and begun again.
 
+mod account;
 mod attic;
 mod firewall;
 mod folder;
 mod listing;
 mod path;
-mod refused;
 mod store;
+mod system;
 mod tree;
 mod unit;
 
@@ -213,9 +214,8 @@ impl Resource {
             Self::Listing { path } => Box::new(listing::ListingResource { path }),
             Self::Unit { unit } => Box::new(unit::UnitResource { unit }),
             Self::Firewall => Box::new(firewall::FirewallResource),
-            Self::System { .. } | Self::Account { .. } => {
-                Box::new(refused::RefusedResource { resource: self })
-            }
+            Self::System { replaces, brings } => Box::new(system::SystemResource { replaces, brings }),
+            Self::Account { name } => Box::new(account::AccountResource { name }),
         }
     }
 

@@ -1,0 +1,209 @@
+//! A user and group, in the account files.
+//!
+//! The files are put back as they were, times and backups included, while they are as this run left them.
+//! Once others have made accounts, only our own lines go. An account that still owns files is never
+//! deleted: its number would be given to the next one, with all that is in those files.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use chom_format::{AccountName, HostPath};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::path::PathResource;
+use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
+use crate::sys::{Effect, PathState, Source, Sys, SysError, state_of};
+
+/// Every file that the account tools write; each has a backup with a `-`.
+const FILES: [&str; 6] =
+    ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid"];
+const LOCK: &str = "/etc/.pwd.lock";
+/// Where nothing of lasting value lies, or nothing at all.
+const NOT_SEARCHED: [&str; 7] = ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/lib/chom"];
+const MOST_NAMED: usize = 3;
+
+pub(super) struct AccountResource<'a> {
+    pub(super) name: &'a AccountName,
+}
+
+/// The account files with their states.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Files(BTreeMap<HostPath, PathState>);
+
+impl Restore for AccountResource<'_> {
+    fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
+        let files = Files::now(sys)?;
+        let mut objects = Vec::new();
+        for (path, state) in &files.0 {
+            if let PathState::File { sha256, .. } = state {
+                store.keep_file(sys, path, *sha256)?;
+                objects.push(*sha256);
+            }
+        }
+        Saved::new(&files, objects)
+    }
+
+    fn fingerprint(&self, sys: &dyn Sys) -> Result<Fingerprint, SysError> {
+        Ok(Fingerprint::of(&Files::now(sys)?))
+    }
+
+    fn after(&self, sys: &mut dyn Sys, _: &Store, _: &Saved) -> Result<Value, SysError> {
+        to_value(&Files::now(sys)?)
+    }
+
+    fn listings(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        Ok(vec![parse("/etc")?])
+    }
+
+    fn restore(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Restored, SysError> {
+        let before: Files = saved.read()?;
+        let now = Files::now(sys)?;
+        if now == before {
+            return Ok(Restored::AlreadyBefore);
+        }
+        if let Some(reason) = self.still_owns(sys, store, &before)? {
+            return Ok(Restored::Stuck { reason });
+        }
+        let after = after.map(from_value::<Files>).transpose()?;
+        let mut foreign = false;
+        for (path, was) in &before.0 {
+            let is = now.0.get(path).unwrap_or(&PathState::Absent);
+            let left = after.as_ref().and_then(|after| after.0.get(path));
+            if is == was {
+                continue;
+            }
+            if left.is_none_or(|left| left == is) {
+                let saved = Saved::new(was, Vec::new())?;
+                PathResource { path, data: false }.restore(sys, store, &saved, None)?;
+            } else {
+                foreign = true;
+                self.strike(sys, store, path, was, is)?;
+            }
+        }
+        Ok(if foreign { Restored::Foreign { kept: Vec::new() } } else { Restored::Restored })
+    }
+}
+
+impl AccountResource<'_> {
+    /// The reason why the account must stay, if it is new and owns something.
+    fn still_owns(&self, sys: &dyn Sys, store: &Store, before: &Files) -> Result<Option<String>, SysError> {
+        let (passwd, group) = (parse("/etc/passwd")?, parse("/etc/group")?);
+        let mine = |text: &str| number(text, self.name.as_str());
+        let new = |path: &HostPath| -> Result<Option<u32>, SysError> {
+            let was = before.0.get(path).map_or(Ok(None), |state| content(sys, store, state))?;
+            let known = was.as_deref().and_then(mine).is_some();
+            Ok(if known { None } else { mine(&read(sys, path)?) })
+        };
+        let (uid, gid) = (new(&passwd)?, new(&group)?);
+        if uid.is_none() && gid.is_none() {
+            return Ok(None);
+        }
+        let mut owned = Vec::new();
+        search(sys, &HostPath::root(), uid, gid, &mut owned)?;
+        if owned.is_empty() {
+            return Ok(None);
+        }
+        let more = if owned.len() > MOST_NAMED { " and more" } else { "" };
+        let some: Vec<&str> = owned.iter().take(MOST_NAMED).map(HostPath::as_str).collect();
+        Ok(Some(format!(
+            "the account `{}` still owns {}{more}: remove that, or give it to somebody else",
+            self.name,
+            some.join(", ")
+        )))
+    }
+
+    /// Takes our line out of a file that others have changed since.
+    fn strike(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        path: &HostPath,
+        was: &PathState,
+        is: &PathState,
+    ) -> Result<(), SysError> {
+        let PathState::File { attrs, .. } = is else { return Ok(()) };
+        let known = content(sys, store, was)?.is_some_and(|text| line(&text, self.name.as_str()).is_some());
+        let text = read(sys, path)?;
+        if known || line(&text, self.name.as_str()).is_none() {
+            return Ok(());
+        }
+        let prefix = format!("{}:", self.name);
+        let kept: String = text.split_inclusive('\n').filter(|line| !line.starts_with(&prefix)).collect();
+        sys.effect(&Effect::Write { path, source: Source::Bytes(kept.as_bytes()), attrs })?;
+        Ok(())
+    }
+}
+
+impl Files {
+    fn now(sys: &dyn Sys) -> Result<Self, SysError> {
+        let mut files = BTreeMap::new();
+        for text in
+            FILES.iter().flat_map(|file| [(*file).to_owned(), format!("{file}-")]).chain([LOCK.to_owned()])
+        {
+            let path = parse(&text)?;
+            let state = state_of(sys, &path)?;
+            files.insert(path, state);
+        }
+        Ok(Self(files))
+    }
+}
+
+fn search(
+    sys: &dyn Sys,
+    dir: &HostPath,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    owned: &mut Vec<HostPath>,
+) -> Result<(), SysError> {
+    for name in sys.list(dir)? {
+        let path = super::store::below(dir, &name)?;
+        if owned.len() > MOST_NAMED || NOT_SEARCHED.contains(&path.as_str()) {
+            continue;
+        }
+        let Some(meta) = sys.meta(&path)? else { continue };
+        if Some(meta.uid) == uid || Some(meta.gid) == gid {
+            owned.push(path.clone());
+        }
+        if meta.kind == crate::sys::Kind::Dir {
+            search(sys, &path, uid, gid, owned)?;
+        }
+    }
+    Ok(())
+}
+
+fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find(|line| line.split(':').next() == Some(name))
+}
+
+fn number(text: &str, name: &str) -> Option<u32> {
+    line(text, name)?.split(':').nth(2)?.parse().ok()
+}
+
+/// What a saved file held.
+fn content(sys: &dyn Sys, store: &Store, state: &PathState) -> Result<Option<String>, SysError> {
+    match state {
+        PathState::File { sha256, .. } => Ok(Some(read(sys, &store.object(sha256)?)?)),
+        _ => Ok(None),
+    }
+}
+
+fn read(sys: &dyn Sys, path: &HostPath) -> Result<String, SysError> {
+    if sys.meta(path)?.is_none() {
+        return Ok(String::new());
+    }
+    let mut bytes = Vec::new();
+    sys.open(path)?.read_to_end(&mut bytes).map_err(SysError::io("read", path))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn parse(text: &str) -> Result<HostPath, SysError> {
+    text.parse().map_err(|error| SysError::other("name", text, format!("{error}")))
+}

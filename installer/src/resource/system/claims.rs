@@ -1,0 +1,79 @@
+//! Whose work a change outside of `/etc` and `/usr` is.
+//!
+//! Services write to `/var` while dpkg runs. A change there is the packages' when their own lists name the
+//! path, when it lies in a directory that is theirs and new, when it belongs to an account that they made, or
+//! when it is a directory that appeared right beside those of other programs while they were installed.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+
+use chom_format::{HostPath, PackageName};
+
+use super::areas;
+use super::entry::{Entry, Scan};
+use super::packages::listed;
+use crate::sys::{Kind, Sys, SysError};
+
+/// Where programs have a directory each.
+const NURSERIES: [&str; 4] = ["/var/lib", "/var/cache", "/var/log", "/var/spool"];
+
+/// What is known of the packages that were brought or replaced.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    /// The paths that their lists name.
+    pub(super) listed: BTreeSet<String>,
+    uids: BTreeSet<u32>,
+    /// The scans lie just before and just after the run: what appeared in between is its work.
+    closely: bool,
+}
+
+impl Claims {
+    /// The claims of these packages, from dpkg's lists and the account files as they are now.
+    pub(super) fn of<'a>(
+        sys: &dyn Sys,
+        before: &Scan,
+        known_uids: &BTreeSet<u32>,
+        packages: impl Iterator<Item = &'a PackageName>,
+        closely: bool,
+    ) -> Result<Self, SysError> {
+        let mut claims = Self { closely, ..Self::default() };
+        for package in packages {
+            claims.listed.extend(listed(sys, before, package)?);
+        }
+        claims.uids = uids(sys)?.difference(known_uids).copied().collect();
+        Ok(claims)
+    }
+
+    /// Whether a path that was not there before is theirs. Asked for parents before their children.
+    pub(super) fn is_new(&self, path: &HostPath, entry: &Entry, theirs: &BTreeSet<HostPath>) -> bool {
+        let text = path.as_str();
+        let parent = path.parent();
+        let in_nursery = || parent.as_ref().is_some_and(|parent| NURSERIES.contains(&parent.as_str()));
+        areas::is_exact(text)
+            || self.listed.contains(text)
+            || parent.as_ref().is_some_and(|parent| theirs.contains(parent))
+            || self.uids.contains(&entry.attrs.uid)
+            || (self.closely && entry.kind == Kind::Dir && in_nursery())
+    }
+
+    /// Whether the change of a path that was there is theirs.
+    pub(super) fn is_changed(&self, path: &HostPath, was: &Entry, is: Option<&Entry>) -> bool {
+        let text = path.as_str();
+        let dirs = was.kind == Kind::Dir && is.is_some_and(|is| is.kind == Kind::Dir);
+        // A directory that others share changes its time with every name in it.
+        areas::is_exact(text) || (self.listed.contains(text) && !dirs)
+    }
+}
+
+/// The users that there are.
+pub(super) fn uids(sys: &dyn Sys) -> Result<BTreeSet<u32>, SysError> {
+    let text = "/etc/passwd";
+    let path: HostPath = text.parse().map_err(|error| SysError::other("name", text, format!("{error}")))?;
+    if sys.meta(&path)?.is_none_or(|meta| meta.kind != Kind::File) {
+        return Ok(BTreeSet::new());
+    }
+    let mut bytes = Vec::new();
+    sys.open(&path)?.read_to_end(&mut bytes).map_err(SysError::io("read", text))?;
+    let passwd = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(passwd.lines().filter_map(|line| line.split(':').nth(2)?.parse().ok()).collect())
+}

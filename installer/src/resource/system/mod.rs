@@ -1,0 +1,132 @@
+//! All that a foreign program such as dpkg changes while it runs.
+//!
+//! Nobody can say beforehand what a package's maintainer scripts will do. So the system is looked at as a
+//! whole, before and after: every path of the areas that packages write to, with all that `lstat` and the
+//! extended attributes tell, and a copy of what cannot be had again: configuration, dpkg's own state, the
+//! files of packages that will be replaced. The difference is what the run has changed, and is put back
+//! path by path. No package is purged, no maintainer script runs backwards: dpkg's memory, conffiles,
+//! alternatives, the users that scripts made, caches and times are exactly as they were, also when dpkg was
+//! killed in the middle.
+//!
+//! The areas ([`areas`]) are of two kinds. In `/etc` and `/usr` whatever changes during the run is the run's.
+//! In `/var` and the like services live, and only what [`claims`] can tell to be the packages' is touched.
+//!
+//! When dpkg's memory is another one than after the step, somebody has worked with packages since. Then
+//! nothing is overwritten: our packages are purged by dpkg itself if nothing needs them, and what cannot be
+//! done that way is named.
+
+mod areas;
+mod before;
+mod claims;
+mod delta;
+mod entry;
+mod packages;
+mod undo;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use chom_format::{Digest, PackageName};
+use serde_json::Value;
+
+use self::before::Before;
+use self::delta::Delta;
+use self::entry::Scan;
+use super::{Fingerprint, Resource, Restore, Restored, Saved, Store, from_value, to_value};
+use crate::sys::{Sys, SysError};
+
+/// As many differences as a person can read.
+const MOST_NAMED: usize = 8;
+
+pub(super) struct SystemResource<'a> {
+    pub(super) replaces: &'a [PackageName],
+    pub(super) brings: &'a [PackageName],
+}
+
+impl Restore for SystemResource<'_> {
+    fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
+        let before = Before::take(sys, store, self.replaces)?;
+        let state = store.keep_state(sys, &before)?;
+        Ok(Saved {
+            state: to_value(&state)?,
+            objects: vec![state, before.blob],
+            fingerprint: before.scan.fingerprint(),
+        })
+    }
+
+    fn fingerprint(&self, sys: &dyn Sys) -> Result<Fingerprint, SysError> {
+        Ok(Scan::take(sys)?.fingerprint())
+    }
+
+    fn after(&self, sys: &mut dyn Sys, store: &Store, saved: &Saved) -> Result<Value, SysError> {
+        let before: Before = store.read_state(sys, &saved.read::<Digest>()?)?;
+        let delta = Delta::after(sys, &before, self.brings, self.replaces)?;
+        to_value(&store.keep_state(sys, &delta)?)
+    }
+
+    fn objects_of_after(&self, after: &Value) -> Result<Vec<Digest>, SysError> {
+        Ok(vec![from_value(after)?])
+    }
+
+    fn covered(
+        &self,
+        sys: &dyn Sys,
+        store: &Store,
+        _: &Saved,
+        after: Option<&Value>,
+        later: &[&Resource],
+    ) -> Result<BTreeSet<Resource>, SysError> {
+        // Without an after the step was cut off, and nothing was saved after it.
+        let Some(after) = after else { return Ok(BTreeSet::new()) };
+        let delta: Delta = store.read_state(sys, &from_value::<Digest>(after)?)?;
+        Ok(later.iter().filter(|other| delta.settles(other)).map(|other| (*other).clone()).collect())
+    }
+
+    fn differences(
+        &self,
+        sys: &dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Vec<String>, SysError> {
+        let before: Before = store.read_state(sys, &saved.read::<Digest>()?)?;
+        let mut named = match after {
+            Some(after) => {
+                let delta: Delta = store.read_state(sys, &from_value::<Digest>(after)?)?;
+                delta.remaining(sys, &before)?
+            }
+            None => Delta::cut_off(sys, &before, self.brings, self.replaces)?.remaining(sys, &before)?,
+        };
+        let more = named.len().saturating_sub(MOST_NAMED);
+        named.truncate(MOST_NAMED);
+        if more > 0 {
+            named.push(format!("and {more} more paths"));
+        }
+        Ok(named)
+    }
+
+    fn restore(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Restored, SysError> {
+        // A dpkg that was started by a run that is gone may still be at work.
+        let _held = packages::Lock::take(sys)?;
+        let before: Before = store.read_state(sys, &saved.read::<Digest>()?)?;
+        let delta = match after {
+            Some(after) => {
+                let delta: Delta = store.read_state(sys, &from_value::<Digest>(after)?)?;
+                if let Some(done) = packages::changed_by_others(sys, &before, &delta)? {
+                    return Ok(done);
+                }
+                delta
+            }
+            None => Delta::cut_off(sys, &before, self.brings, self.replaces)?,
+        };
+        undo::undo(sys, store, &before, &delta)
+    }
+}

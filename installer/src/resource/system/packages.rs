@@ -1,0 +1,179 @@
+//! What dpkg says: which package owns which path, what is installed, who else has been at work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chom_format::{HostPath, PackageName};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use serde::{Deserialize, Serialize};
+
+use super::super::Restored;
+use super::before::Before;
+use super::delta::Delta;
+use super::entry::Scan;
+use crate::dpkg::{self, Status};
+use crate::sys::{Command, Effect, Kind, Sys, SysError};
+
+const INFO: &str = "/var/lib/dpkg/info";
+const LOCKS: [&str; 2] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"];
+/// The longest that an apt that was left behind is waited for.
+const LONGEST_RUN: Duration = Duration::from_secs(900);
+const POLL: Duration = Duration::from_millis(200);
+
+/// Version and state of every package that dpkg knows, by `name:arch`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Installed(BTreeMap<String, (String, String)>);
+
+impl Installed {
+    pub(super) fn read(sys: &dyn Sys) -> Result<Self, SysError> {
+        let row = |package: &dpkg::Package| {
+            let key = format!("{}:{}", package.name, package.arch);
+            (key, (package.version.clone(), package.state.clone()))
+        };
+        Ok(Self(Status::read(sys)?.all().map(row).collect()))
+    }
+
+    /// The packages that are not the same in both.
+    fn differing<'a>(&'a self, other: &'a Self) -> BTreeSet<&'a str> {
+        let keys = self.0.keys().chain(other.0.keys());
+        keys.filter(|key| self.0.get(*key) != other.0.get(*key)).map(String::as_str).collect()
+    }
+}
+
+/// Every path that some package owns, as it is on this system.
+pub(super) fn owned_paths(sys: &dyn Sys, scan: &Scan) -> Result<BTreeSet<String>, SysError> {
+    let info = parse(INFO)?;
+    let mut owned = BTreeSet::new();
+    for name in sys.list(&info)?.iter().filter(|name| name.ends_with(".list")) {
+        let path = super::super::store::below(&info, name)?;
+        let mut bytes = Vec::new();
+        sys.open(&path)?.read_to_end(&mut bytes).map_err(SysError::io("read", &path))?;
+        owned.extend(String::from_utf8_lossy(&bytes).lines().map(|line| merged(scan, line)));
+    }
+    Ok(owned)
+}
+
+/// The paths that one package owns now.
+pub(super) fn listed(
+    sys: &dyn Sys,
+    scan: &Scan,
+    package: &PackageName,
+) -> Result<BTreeSet<String>, SysError> {
+    let lists = dpkg::file_lists(sys, package)?;
+    Ok(lists.iter().flat_map(|list| list.lines()).map(|line| merged(scan, line)).collect())
+}
+
+/// dpkg may say `/lib/x` where the system has `/usr/lib/x`.
+fn merged(scan: &Scan, line: &str) -> String {
+    let rest = line.trim_start_matches('/');
+    let (top, below) = rest.split_once('/').unwrap_or((rest, ""));
+    let link = format!("/{top}").parse::<HostPath>().ok().and_then(|path| scan.0.get(&path));
+    match link.and_then(|entry| entry.target.as_deref()) {
+        Some(target) if !below.is_empty() => format!("/{}/{below}", target.trim_start_matches('/')),
+        _ => line.to_owned(),
+    }
+}
+
+/// What is to be done when others have changed packages since the step: not what we did, undone by force.
+/// None when they have not.
+pub(super) fn changed_by_others(
+    sys: &mut dyn Sys,
+    before: &Before,
+    delta: &Delta,
+) -> Result<Option<Restored>, SysError> {
+    let now = Installed::read(sys)?;
+    // Cut off in the middle of putting back, dpkg's memory may be that of before already.
+    if now == delta.packages || now == before.packages {
+        return Ok(None);
+    }
+    let theirs = now.differing(&delta.packages);
+    let ours = delta.packages.differing(&before.packages);
+    let touched: Vec<&str> = ours.intersection(&theirs).copied().collect();
+    let upgraded: Vec<&str> =
+        ours.iter().copied().filter(|key| before.packages.0.contains_key(*key)).collect();
+    let names = |keys: &[&str]| keys.join(" ");
+    let stuck = |what: &str, keys: &[&str]| {
+        let theirs: Vec<&str> = theirs.iter().copied().take(5).collect();
+        Ok(Some(Restored::Stuck {
+            reason: format!(
+                "packages were changed since by others ({}), and {what} ({}): decide with apt-get what is to stay",
+                names(&theirs),
+                names(keys)
+            ),
+        }))
+    };
+    if !touched.is_empty() {
+        return stuck("ours are among them", &touched);
+    }
+    if !upgraded.is_empty() {
+        return stuck("ours had replaced older ones", &upgraded);
+    }
+    let ours: Vec<&str> = ours.into_iter().collect();
+    let command = Command::new(["dpkg", "--purge", "--"].into_iter().chain(ours.iter().copied()))
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .timeout(LONGEST_RUN);
+    let output = sys.effect(&Effect::Run(&command))?;
+    if output.success() {
+        return Ok(Some(Restored::Foreign { kept: Vec::new() }));
+    }
+    stuck(&format!("ours could not be purged: {}", output.complaint()), &ours)
+}
+
+/// dpkg's locks, held so that nobody works with packages while they are put back. Given up when dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _files: Vec<File>,
+}
+
+impl Lock {
+    /// Waits for whoever holds them. On a directory there is nobody to wait for.
+    pub(super) fn take(sys: &dyn Sys) -> Result<Self, SysError> {
+        let mut files = Vec::new();
+        if sys.root() != Path::new("/") {
+            return Ok(Self { _files: files });
+        }
+        let deadline = Instant::now() + LONGEST_RUN;
+        for text in LOCKS {
+            let path = parse(text)?;
+            if sys.meta(&path)?.is_none_or(|meta| meta.kind != Kind::File) {
+                continue;
+            }
+            let file =
+                OpenOptions::new().read(true).write(true).open(text).map_err(SysError::io("open", text))?;
+            while !lock(&file) {
+                if Instant::now() >= deadline {
+                    let holder = dpkg::holder(sys)?;
+                    let who = holder.map_or_else(String::new, |holder| {
+                        format!(" by {} (process {})", holder.program, holder.pid)
+                    });
+                    return Err(SysError::other("lock", text, format!("it is held{who}")));
+                }
+                std::thread::sleep(POLL);
+            }
+            files.push(file);
+        }
+        Ok(Self { _files: files })
+    }
+}
+
+// Bound to the open file and not to the process, so that reading dpkg's directory does not give it up.
+fn lock(file: &File) -> bool {
+    #[allow(clippy::cast_possible_truncation, reason = "small constants, of another width on each C library")]
+    let wanted = libc::flock {
+        l_type: libc::F_WRLCK as _,
+        l_whence: libc::SEEK_SET as _,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(file, FcntlArg::F_OFD_SETLK(&wanted)).is_ok()
+}
+
+fn parse(text: &str) -> Result<HostPath, SysError> {
+    text.parse().map_err(|error| SysError::other("name", text, format!("{error}")))
+}
