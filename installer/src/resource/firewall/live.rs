@@ -1,5 +1,6 @@
 //! The rules by which the kernel filters, as far as the host has tools to read them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -94,32 +95,31 @@ impl Live {
                     delete_table(sys, family)?;
                     run(sys, &["nft", "add", "table", family.nft(), "filter"])?;
                 }
-                (text, _) => load_table(sys, family, text)?,
+                (text, _) => become_table(sys, family, now.table(family), text)?,
             }
         }
         Ok(())
     }
 
-    /// What differs in `now`, line by line; a tool that is gone since can tell nothing.
+    /// What differs in `now`, line by line. The order of chains means nothing; a tool that is gone since can
+    /// tell nothing.
     pub(super) fn differences(&self, now: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         for (name, was, is) in
             [("nft", &self.nft, &now.nft), ("iptables", &self.v4, &now.v4), ("ip6tables", &self.v6, &now.v6)]
         {
             let (Some(was), Some(is)) = (was, is) else { continue };
-            let (was, is): (Vec<&str>, Vec<&str>) = (was.lines().collect(), is.lines().collect());
-            if was == is {
-                continue;
+            let (was, is) = (blocks(was), blocks(is));
+            for (head, body) in &is {
+                let before = was.get(head);
+                if before.is_none() {
+                    lines.push(format!("{name}: {head} is new"));
+                } else if before != Some(body) {
+                    lines.push(format!("{name}: {head} is another"));
+                }
             }
-            let more =
-                is.iter().filter(|line| !was.contains(line)).map(|line| format!("{name}: + {}", line.trim()));
-            let less =
-                was.iter().filter(|line| !is.contains(line)).map(|line| format!("{name}: - {}", line.trim()));
-            let before = lines.len();
-            lines.extend(more.chain(less).take(6));
-            if lines.len() == before {
-                lines.push(format!("{name}: the same lines in another order"));
-            }
+            let missing = was.keys().filter(|head| !is.contains_key(*head));
+            lines.extend(missing.map(|head| format!("{name}: {head} is missing")));
         }
         lines
     }
@@ -141,11 +141,35 @@ impl Live {
     }
 }
 
-/// Loads a filter table whole, in one go.
-pub(super) fn load_table(sys: &mut dyn Sys, family: Family, text: &str) -> Result<(), SysError> {
+/// Makes a filter table what `text` says, in one go.
+pub(super) fn become_table(sys: &mut dyn Sys, family: Family, now: &str, text: &str) -> Result<(), SysError> {
+    let Some(change) = tables::change(now, text) else { return Ok(()) };
     let program = family.tool("restore");
-    let command = Command { stdin: Some(text.as_bytes().to_vec()), ..Command::new([program.as_str()]) };
-    checked(sys, &command)
+    let command = Command::new([program.as_str(), "--noflush"]);
+    checked(sys, &Command { stdin: Some(change.into_bytes()), ..command })
+}
+
+// Chains by their table and name, in nft's listing or in that of iptables, whose rules name their chain.
+fn blocks(text: &str) -> BTreeMap<String, Vec<String>> {
+    let mut blocks: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let (mut table, mut inner) = (String::new(), String::new());
+    for line in text.lines() {
+        if let Some(name) = line.strip_suffix(" {").filter(|_| line.starts_with("table ")) {
+            (table, inner) = (name.to_owned(), String::new());
+            blocks.entry(table.clone()).or_default();
+        } else if let Some(name) = line.strip_prefix('\t').filter(|name| !name.starts_with(['\t', '}'])) {
+            inner = format!("{table} {}", name.trim_end_matches(" {"));
+            blocks.entry(inner.clone()).or_default();
+        } else if let Some(rule) = line.strip_prefix("-A ") {
+            let chain = rule.split(' ').next().unwrap_or_default();
+            blocks.entry(format!("rules of {chain}")).or_default().push(line.to_owned());
+        } else if line.starts_with(':') {
+            blocks.entry(line.to_owned()).or_default();
+        } else if line.starts_with("\t\t") {
+            blocks.entry(inner.clone()).or_default().push(line.to_owned());
+        }
+    }
+    blocks
 }
 
 fn delete_table(sys: &mut dyn Sys, family: Family) -> Result<(), SysError> {
@@ -159,7 +183,10 @@ fn delete_table(sys: &mut dyn Sys, family: Family) -> Result<(), SysError> {
             Ok(())
         }
         // Without nft the table cannot go, but all that is in it can.
-        Err(_) => load_table(sys, family, tables::EMPTY),
+        Err(_) => {
+            let save = asked(sys, &[&family.tool("save"), "-t", "filter"])?.unwrap_or_default();
+            become_table(sys, family, &tables::plain(&save), tables::EMPTY)
+        }
     }
 }
 
@@ -207,10 +234,20 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_lines() {
-        let lines = live("a\nb\n").differences(&live("a\nc\n"));
-        assert_eq!(lines, ["nft: + c", "nft: - b"]);
-        assert_eq!(live("a\nb\n").differences(&live("b\na\n")), ["nft: the same lines in another order"]);
-        assert!(live("a\n").differences(&Live::default()).is_empty());
+    fn differences_are_chains_whatever_their_order() {
+        let chain = |name: &str, rule: &str| format!("\tchain {name} {{\n\t\t{rule}\n\t}}\n");
+        let table = |chains: &[String]| live(&format!("table ip filter {{\n{}}}\n", chains.concat()));
+        let before = table(&[chain("a", "accept"), chain("b", "drop")]);
+        assert!(before.differences(&table(&[chain("b", "drop"), chain("a", "accept")])).is_empty());
+        assert_eq!(
+            before.differences(&table(&[chain("a", "drop"), chain("c", "drop")])),
+            [
+                "nft: table ip filter chain a is another",
+                "nft: table ip filter chain c is new",
+                "nft: table ip filter chain b is missing"
+            ]
+        );
+        assert_eq!(live("").differences(&live("table ip filter {\n}\n")), ["nft: table ip filter is new"]);
+        assert!(before.differences(&Live::default()).is_empty());
     }
 }

@@ -97,9 +97,9 @@ impl Restore for FirewallResource {
             }
         }
         let now = Live::read(sys)?;
-        if now != before.live {
+        if !before.live.differences(&now).is_empty() {
             changed = true;
-            let foreign = after.as_ref().is_some_and(|after| after.live != now);
+            let foreign = after.as_ref().is_some_and(|after| !after.live.differences(&now).is_empty());
             if foreign {
                 kept.push(keep(sys, store, &now)?);
             }
@@ -162,8 +162,8 @@ fn put_back(
 fn without_ufw(sys: &mut dyn Sys, before: &Before, now: &Live) -> Result<Option<String>, SysError> {
     for (family, text) in now.saved_tables() {
         let wanted = before.live.table(family);
-        if let Some(text) = tables::without_ufw(text, wanted) {
-            live::load_table(sys, family, &text)?;
+        if let Some(left) = tables::without_ufw(text, wanted) {
+            live::become_table(sys, family, text, &left)?;
         }
     }
     if before.live.has_ufw() {

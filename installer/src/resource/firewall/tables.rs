@@ -1,4 +1,6 @@
-//! The text of `iptables-save`: made comparable, and freed of ufw's part.
+//! The text of `iptables-save`: made comparable, turned into a change, and freed of ufw's part.
+
+use std::collections::BTreeMap;
 
 /// A filter table that lets everything through.
 pub(super) const EMPTY: &str =
@@ -44,6 +46,53 @@ pub(super) fn without_ufw(text: &str, before: &str) -> Option<String> {
     Some(kept.map(|line| format!("{}\n", policy(line))).collect())
 }
 
+/// A table by chain: the policy of a built-in chain (`-` for others), and its rules in order.
+type Chains<'a> = BTreeMap<&'a str, (&'a str, Vec<&'a str>)>;
+
+fn chains(text: &str) -> Chains<'_> {
+    let mut chains = Chains::new();
+    for line in text.lines() {
+        if let Some((name, rest)) = line.strip_prefix(':').and_then(|line| line.split_once(' ')) {
+            let policy = rest.split(' ').next().unwrap_or("-");
+            chains.entry(name).or_insert(("-", Vec::new())).0 = policy;
+        } else if let Some(rule) = line.strip_prefix("-A ") {
+            let name = rule.split(' ').next().unwrap_or_default();
+            chains.entry(name).or_insert(("-", Vec::new())).1.push(line);
+        }
+    }
+    chains
+}
+
+/// What `iptables-restore --noflush` is to be given, so that the one table becomes the other in one go and the
+/// chains that are the same are not touched, nor their order; none when they are equal.
+pub(super) fn change(from: &str, to: &str) -> Option<String> {
+    let (from, to) = (chains(from), chains(to));
+    let mut declared = String::new();
+    let mut flushed = String::new();
+    let mut filled = String::new();
+    for (name, (policy, rules)) in &to {
+        let found = from.get(name);
+        if found.is_none_or(|(now, _)| now != policy) {
+            declared.push_str(&format!(":{name} {policy} [0:0]\n"));
+        }
+        if found.is_none_or(|(_, now)| now != rules) {
+            if found.is_some() {
+                flushed.push_str(&format!("-F {name}\n"));
+            }
+            rules.iter().for_each(|rule| filled.push_str(&format!("{rule}\n")));
+        }
+    }
+    let mut deleted = String::new();
+    for (name, (policy, _)) in from.iter().filter(|(name, _)| !to.contains_key(*name)) {
+        flushed.push_str(&format!("-F {name}\n"));
+        if *policy == "-" {
+            deleted.push_str(&format!("-X {name}\n"));
+        }
+    }
+    let change = format!("{declared}{flushed}{filled}{deleted}");
+    (!change.is_empty()).then(|| format!("*filter\n{change}COMMIT\n"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +123,18 @@ mod tests {
             without_ufw(WITH, ":INPUT DROP [0:0]\n").unwrap().contains(":INPUT DROP [0:0]\n:FORWARD ACCEPT")
         );
         assert_eq!(without_ufw(EMPTY, ""), None);
+    }
+
+    #[test]
+    fn one_table_becomes_the_other_by_its_changed_chains() {
+        let before =
+            "*filter\n:INPUT ACCEPT [0:0]\n:a - [0:0]\n:b - [0:0]\n-A INPUT -j a\n-A a -j ACCEPT\nCOMMIT\n";
+        let now = "*filter\n:INPUT DROP [0:0]\n:a - [0:0]\n:c - [0:0]\n-A INPUT -j a\n-A a -j DROP\n-A a -j c\n-A c -j DROP\nCOMMIT\n";
+        assert_eq!(
+            change(now, before).unwrap(),
+            "*filter\n:INPUT ACCEPT [0:0]\n:b - [0:0]\n-F a\n-F c\n-A a -j ACCEPT\n-X c\nCOMMIT\n"
+        );
+        assert_eq!(change(before, before), None);
+        assert_eq!(change("", EMPTY).unwrap().lines().count(), 5);
     }
 }
