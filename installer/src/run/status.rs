@@ -171,11 +171,19 @@ impl fmt::Display for Entry {
         let standing = match &self.standing {
             Standing::Empty => "did not begin".to_owned(),
             Standing::Open => "was cut off".to_owned(),
-            Standing::Committed { at } => format!("stands since {at}"),
+            Standing::Committed { at } => format!("stands since {}", seconds(at)),
             Standing::RollingBack { .. } => "is being taken back, or that was cut off".to_owned(),
-            Standing::RolledBack { at } => format!("was taken back at {at}"),
+            Standing::RolledBack { at } => format!("was taken back at {}", seconds(at)),
             Standing::Stuck { conflicts } => format!("needs a person: {}", conflicts.join("; ")),
         };
-        write!(f, "{id:>6}  {bundle}  {at}  by {by}: {} steps, {standing}", changed.len())
+        write!(f, "{id:>6}  {bundle}  {}  by {by}: {} steps, {standing}", seconds(at), changed.len())
+    }
+}
+
+// Nobody reads nanoseconds.
+fn seconds(at: &str) -> String {
+    match at.split_once('.') {
+        Some((whole, _)) => format!("{whole}Z"),
+        None => at.to_owned(),
     }
 }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use super::{Event, Printer};
 
 const TICK: Duration = Duration::from_millis(200);
-// A reader of a log is not told the same twice a second.
+// What goes on is told to a log only when it goes on for so long, and then as often.
 const QUIET: Duration = Duration::from_secs(5);
+// A step that took less is not worth a second line in a log.
+const LONG: Duration = Duration::from_secs(1);
 const BAR: usize = 24;
 // Where the terminal does not say how wide it is.
 const USUAL_WIDTH: u16 = 80;
@@ -90,15 +92,24 @@ impl Progress {
         }
     }
 
-    // A log has a line for each thing that happens, and one now and then for what goes on for long.
+    // A log has a line for each thing that happens, and one now and then for checks that take long.
     fn is_line(&self, event: &Event<'_>) -> bool {
-        !event.is_fleeting() || (!matches!(event, Event::Reading { .. }) && self.is_time())
+        match event {
+            Event::Reading { .. } | Event::Restored { plain: true, .. } => false,
+            Event::Checks { .. } => self.is_time(),
+            // The line before it has said what it was.
+            Event::Done { ms, .. } => u128::from(*ms) >= LONG.as_millis(),
+            _ => {
+                self.lock().told = None;
+                true
+            }
+        }
     }
 
     fn is_time(&self) -> bool {
         let mut line = self.lock();
-        let due = line.told.is_none_or(|told| told.elapsed() >= QUIET);
-        if due {
+        let due = line.told.is_some_and(|told| told.elapsed() >= QUIET);
+        if due || line.told.is_none() {
             line.told = Some(Instant::now());
         }
         due
