@@ -114,6 +114,20 @@ impl Child {
         read.map_err(|source| ChildError::Read { program, source })
     }
 
+    /// Runs it and gives what it wrote on both streams, however it ended: for programs that explain a failure
+    /// on standard output.
+    pub fn said(self) -> String {
+        let mut text = String::new();
+        let ended = self.stream(|out| {
+            text = text_of(Some(out));
+            Ok::<_, io::Error>(())
+        });
+        if let Err(error) = ended {
+            text.push_str(error.stderr());
+        }
+        text
+    }
+
     /// Runs it and hands its standard output to `take` as it comes. An error of `take` comes before one of
     /// the program, since a program whose reader went away fails for that reason alone.
     pub fn stream<T, E>(
@@ -142,9 +156,10 @@ impl Child {
             None => take(&mut io::empty()),
         };
         let status = child.wait();
+        // The watch goes on until here: a grandchild may hold the pipe open.
+        let stderr = reader.join().unwrap_or_default();
         drop(finished);
         let late = watchdog.join().unwrap_or(false);
-        let stderr = reader.join().unwrap_or_default();
         let status = status.map_err(|source| ChildError::Start { program: program.clone(), source })?;
         if late && !status.success() {
             return Err(ChildError::TimedOut { program, after: started.elapsed(), stderr });
@@ -206,6 +221,12 @@ mod tests {
     fn a_failure_shows_the_code_and_the_last_words() {
         let error = sh("echo first >&2; echo last >&2; exit 7", 5000).unwrap_err();
         assert_eq!(error.to_string(), "sh ended with exit code 7\n  first\n  last");
+    }
+
+    #[test]
+    fn both_streams_of_a_failure_can_be_had() {
+        let child = Child::new("sh", Duration::from_secs(5)).args(["-c", "echo why; echo what >&2; exit 1"]);
+        assert_eq!(child.said(), "why\nwhat\n");
     }
 
     #[test]

@@ -5,16 +5,18 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
 
 use super::options::FetchOptions;
+use super::proxy::Proxies;
 
 /// A client for all downloads of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     agent: Agent,
+    proxies: Proxies,
 }
 
 /// What an address gave.
@@ -61,8 +63,9 @@ impl Client {
             .max_redirects(8)
             .user_agent(concat!("chom-bundle/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
+            .proxy(None)
             .build();
-        Self { agent: config.into() }
+        Self { agent: config.into(), proxies: Proxies::from_environment() }
     }
 
     /// Asks for an object from its byte `from` on; the whole exchange may take `left`.
@@ -74,7 +77,12 @@ impl Client {
         if from > 0 {
             request = request.header("Range", format!("bytes={from}-"));
         }
-        let request = request.config().timeout_global(Some(left)).build();
+        let proxy = match self.proxies.of(url).map(Proxy::new) {
+            Some(Err(error)) => return Err(Refusal::Never(format!("the proxy of the environment: {error}"))),
+            Some(Ok(proxy)) => Some(proxy),
+            None => None,
+        };
+        let request = request.config().timeout_global(Some(left)).proxy(proxy).build();
         let response = request.call().map_err(|error| refusal_of(&error))?;
         answer(response, from)
     }

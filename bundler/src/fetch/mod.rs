@@ -16,6 +16,7 @@ mod options;
 mod plain;
 mod plan;
 mod progress;
+mod proxy;
 mod run;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ mod base;
 mod parse;
 mod query;
 mod root;
+#[cfg(test)]
+mod tests;
 
 pub(super) use query::{Query, Status};
 pub(super) use root::{AptOptions, AptRoot};

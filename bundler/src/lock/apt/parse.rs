@@ -26,6 +26,13 @@ pub(super) fn removals(text: &str) -> Vec<String> {
     lines.filter_map(|rest| rest.split_whitespace().next()).map(str::to_owned).collect()
 }
 
+/// Reads a refused `apt-get -s install`: the unmet dependencies and the errors; none when it gives no reason.
+pub(super) fn reasons(text: &str) -> Option<String> {
+    let lines = text.lines().filter(|line| line.starts_with(' ') || line.starts_with("E: "));
+    let reasons = lines.collect::<Vec<_>>().join("\n");
+    (!reasons.is_empty()).then_some(reasons)
+}
+
 /// What an index says of one package version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
@@ -179,6 +186,16 @@ mod tests {
     fn removals_are_read() {
         let text = "NOTE: This is only a simulation!\nRemv exim4 [4.98]\nInst libc6 (2.41 Debian:13.5/stable [amd64])\n";
         assert_eq!(removals(text), ["exim4"]);
+    }
+
+    #[test]
+    fn reasons_are_read() {
+        let text = "Building dependency tree...\nThe following packages have unmet dependencies:\n a : Depends: b but it is not installable\nE: Unable to correct problems.\n";
+        assert_eq!(
+            reasons(text).unwrap(),
+            " a : Depends: b but it is not installable\nE: Unable to correct problems."
+        );
+        assert_eq!(reasons("Reading package lists...\n"), None);
     }
 
     #[test]

@@ -171,10 +171,12 @@ impl<'a> Query<'a> {
         let ChildError::Failed { stderr, .. } = error else { return missing(error) };
         let (archive, roots) =
             (self.root.archive, names.iter().filter_map(|name| name.parse().ok()).collect());
-        let simulated = self.apt("apt-get").args(["-s", "-qq", "-y", "install"]).args(names).output();
-        let removed = simulated.map(|text| parse::removals(&text)).unwrap_or_default();
+        // Less quiet than before: the dependencies that cannot be met are told on standard output.
+        let said = self.apt("apt-get").args(["-s", "-q", "-y", "install"]).args(names).said();
+        let removed = parse::removals(&said);
         if removed.is_empty() {
-            return LockError::Unresolvable { archive, roots, stderr };
+            let reasons = parse::reasons(&said).unwrap_or(stderr);
+            return LockError::Unresolvable { archive, roots, stderr: reasons };
         }
         LockError::Removes { archive, roots, removed }
     }
