@@ -115,12 +115,11 @@ impl Context<'_> {
             Ok(answer) => answer,
             Err(Refusal::Gone) => return Ok(Err(Miss::Gone)),
             Err(Refusal::Never(reason)) => return Ok(Err(Miss::Never(reason))),
-            Err(Refusal::Later(reason, pause)) => {
-                // A server that refuses the range is asked for the whole the next time.
-                if reason == "status 416" {
-                    self.drop_partial(&path, item)?;
-                }
-                return Ok(Err(Miss::Later(reason, pause)));
+            Err(Refusal::Later(reason, pause)) => return Ok(Err(Miss::Later(reason, pause))),
+            Err(Refusal::Range) => {
+                // Asked for the whole the next time.
+                self.drop_partial(&path, item)?;
+                return Ok(Err(Miss::Later("it has no such range".to_owned(), None)));
             }
         };
         let mut sink = self.sink(item, &path, answer.from)?;

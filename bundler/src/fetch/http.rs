@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use ureq::http::Response;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Proxy};
+use ureq::{Agent, Body, Proxy};
 
 use super::options::FetchOptions;
 use super::proxy::Proxies;
+
+const REDIRECTS: usize = 8;
 
 /// A client for all downloads of a run.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub(super) struct Answer {
 pub(super) enum Refusal {
     /// It does not have it, and will not have it on the next try.
     Gone,
+    /// It has no such range: what is there of the object is not what it thinks.
+    Range,
     /// It does not give it, and will not on the next try.
     Never(String),
     /// The next try may do better, perhaps after a pause that the server asked for.
@@ -60,7 +64,8 @@ impl Client {
             .timeout_connect(Some(options.connect))
             .timeout_recv_response(Some(options.connect))
             .timeout_per_read(Some(options.stall))
-            .max_redirects(8)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .user_agent(concat!("chom-bundle/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .proxy(None)
@@ -73,6 +78,19 @@ impl Client {
         if let Some(path) = url.strip_prefix("file://") {
             return open(path, from);
         }
+        let mut at = url.to_owned();
+        // Followed by hand: each host on the way has a proxy of its own, and a failure names the host it is about.
+        for _ in 0..REDIRECTS {
+            let response = self.once(&at, from, left).map_err(|refusal| refusal.at(url, &at))?;
+            match next(&at, &response) {
+                Some(next) => at = next,
+                None => return answer(response, from).map_err(|refusal| refusal.at(url, &at)),
+            }
+        }
+        Err(Refusal::Never(format!("more than {REDIRECTS} redirections")))
+    }
+
+    fn once(&self, url: &str, from: u64, left: Duration) -> Result<Response<Body>, Refusal> {
         let mut request = self.agent.get(url);
         if from > 0 {
             request = request.header("Range", format!("bytes={from}-"));
@@ -83,12 +101,51 @@ impl Client {
             None => None,
         };
         let request = request.config().timeout_global(Some(left)).proxy(proxy).build();
-        let response = request.call().map_err(|error| refusal_of(&error))?;
-        answer(response, from)
+        request.call().map_err(|error| refusal_of(&error))
     }
 }
 
-fn answer(response: Response<ureq::Body>, asked: u64) -> Result<Answer, Refusal> {
+impl Refusal {
+    // Whom it is about, when that is not whom was asked.
+    fn at(self, asked: &str, at: &str) -> Self {
+        let tell = |reason: String| {
+            if asked == at { reason } else { format!("redirected to {}: {reason}", origin(at)) }
+        };
+        match self {
+            Self::Gone | Self::Range => self,
+            Self::Never(reason) => Self::Never(tell(reason)),
+            Self::Later(reason, pause) => Self::Later(tell(reason), pause),
+        }
+    }
+}
+
+// Where a response sends on to.
+fn next(at: &str, response: &Response<Body>) -> Option<String> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get("location")?.to_str().ok()?.trim();
+    if location.starts_with("http://") || location.starts_with("https://") {
+        return Some(location.to_owned());
+    }
+    let rest = location
+        .strip_prefix("//")
+        .map(|rest| (at.split_once(':').map_or("https", |(scheme, _)| scheme), rest));
+    match rest {
+        Some((scheme, rest)) => Some(format!("{scheme}://{rest}")),
+        None if location.starts_with('/') => Some(format!("{}{location}", origin(at))),
+        None => Some(format!("{}/{location}", at.rsplit_once('/').map_or(at, |(folder, _)| folder))),
+    }
+}
+
+// Scheme and host; what follows may be a signed address of hundreds of letters.
+fn origin(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url.get(start..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| start + at);
+    url.get(..end).unwrap_or(url)
+}
+
+fn answer(response: Response<Body>, asked: u64) -> Result<Answer, Refusal> {
     let header =
         |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let from = match response.status().as_u16() {
@@ -101,7 +158,8 @@ fn answer(response: Response<ureq::Body>, asked: u64) -> Result<Answer, Refusal>
                 .ok_or_else(|| Refusal::Later("a wrong range came".to_owned(), None))?
         }
         404 | 410 => return Err(Refusal::Gone),
-        status @ (408 | 416 | 425 | 429 | 500..=599) => {
+        416 => return Err(Refusal::Range),
+        status @ (408 | 425 | 429 | 500..=599) => {
             let pause =
                 header("retry-after").and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
             return Err(Refusal::Later(format!("status {status}"), pause));
@@ -143,6 +201,25 @@ fn open(path: &str, from: u64) -> Result<Answer, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirections() {
+        let at = "https://a.example/x/y.zip";
+        for (location, to) in [
+            ("https://b.example/z?s=1", "https://b.example/z?s=1"),
+            ("//b.example/z", "https://b.example/z"),
+            ("/z", "https://a.example/z"),
+            ("z", "https://a.example/x/z"),
+        ] {
+            let builder = Response::builder().status(302).header("Location", location);
+            let response = builder.body(Body::builder().data(Vec::new())).unwrap();
+            assert_eq!(next(at, &response).as_deref(), Some(to));
+        }
+        let response = Response::builder().status(200).body(Body::builder().data(Vec::new())).unwrap();
+        assert_eq!(next(at, &response), None);
+        assert_eq!(origin("https://a.example:8080/x"), "https://a.example:8080");
+        assert_eq!(origin("https://a.example"), "https://a.example");
+    }
 
     #[test]
     fn the_start_of_a_range() {

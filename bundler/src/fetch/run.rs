@@ -118,6 +118,7 @@ pub(crate) fn text(
                 return Err(FetchError::Failed(vec![FetchProblem::Gone { name, package, urls }]));
             }
             Err(Refusal::Never(reason)) => break reason,
+            Err(Refusal::Range) => break "it has no such range".to_owned(),
             Err(Refusal::Later(reason, pause)) => (reason, pause.unwrap_or(options.pause * attempt)),
         };
         if attempt >= options.attempts || Instant::now() + pause >= until {

@@ -362,6 +362,30 @@ fn upstream_archives_come_from_their_address_or_its_mirror() {
     assert_eq!(paths, ["/p/v1/p.zip".to_owned(), format!("/mirror/{address}/p/v1/p.zip")]);
 }
 
+#[test]
+fn redirections_are_followed_and_named_when_they_fail() {
+    let bench = Bench::new();
+    let full = Web::start(|asked| Reply::honest(&body(), asked));
+    let target = full.base.clone();
+    let first =
+        Web::start(move |_| Reply::status(302).header("Location", &format!("{target}/elsewhere?signed=1")));
+    bench.fetch(&lock_of(&body()), &mirrors_of(&[&first])).unwrap();
+    assert_eq!(full.asked()[0].path, "/elsewhere?signed=1");
+
+    let bench = Bench::new();
+    let dead = Web::start(|_| Reply::status(503));
+    let target = dead.base.clone();
+    let first = Web::start(move |_| Reply::status(302).header("Location", &target));
+    let text = bench.fetch(&lock_of(&body()), &mirrors_of(&[&first])).unwrap_err().to_string();
+    assert!(text.contains(&format!("redirected to {}: status 503", dead.base)), "{text}");
+
+    let bench = Bench::new();
+    let circle = Web::start(|_| Reply::status(301).header("Location", "/again"));
+    let text = bench.fetch(&lock_of(&body()), &mirrors_of(&[&circle])).unwrap_err().to_string();
+    assert!(text.contains("redirections"), "{text}");
+    assert_eq!(circle.asked().len(), 8);
+}
+
 struct Heard(Mutex<Vec<String>>);
 
 impl Progress for Heard {

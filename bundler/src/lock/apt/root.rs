@@ -236,7 +236,6 @@ fn configuration(dir: &str, archive: ArchiveId, proxies: &str) -> String {
          Dir::Etc::sourceparts \"parts\";\n\
          Dir::Etc::preferences \"preferences\";\n\
          Dir::Etc::preferencesparts \"parts\";\n\
-         Dir::Etc::trusted \"parts/none\";\n\
          Dir::Etc::trustedparts \"trusted.d\";\n\
          Dir::Etc::netrc \"parts/none\";\n\
          Dir::Etc::netrcparts \"parts\";\n\
