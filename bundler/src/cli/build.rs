@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
 
 use chom_format::{Exit, HostName};
 use clap::Args;
@@ -39,10 +40,13 @@ impl Build {
         let mtime = pack::mtime(
             env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned()).as_deref(),
         )?;
+        // Read beside the inventory: neither needs the other, and both take about as long.
+        let path = payloads::lock_path(ctx);
+        let reading = thread::spawn(move || LockFile::read(&path));
         let (fleet, catalog) = ctx.fleet()?;
         let hosts = self.hosts.pick(&fleet)?;
         let cache = self.payloads.open()?;
-        let lock = self.locked(ctx, &fleet, &hosts, &cache)?;
+        let lock = self.locked(ctx, &fleet, &hosts, &cache, reading)?;
         let sources = Sources::new(&catalog);
         let kit = Kit { fleet: &fleet, sources: &sources, lock: &lock, cache: &cache };
         let target = Target { output: &self.output, installer: self.installer.as_deref(), mtime };
@@ -65,11 +69,19 @@ impl Build {
     }
 
     // A lock that is there is followed to the letter; one that is not there is made, and that is said.
-    fn locked(&self, ctx: &Ctx, fleet: &Fleet, hosts: &[HostName], cache: &Cache) -> Result<LockFile, Error> {
+    fn locked(
+        &self,
+        ctx: &Ctx,
+        fleet: &Fleet,
+        hosts: &[HostName],
+        cache: &Cache,
+        reading: JoinHandle<Result<LockFile, LockFileError>>,
+    ) -> Result<LockFile, Error> {
         let mut request = LockRequest::of(fleet)?;
         let path = payloads::lock_path(ctx);
         let options = self.payloads.options();
-        let file = match LockFile::read(&path) {
+        // The reading has no panic in it; were there one, the file is simply read again.
+        let file = match reading.join().unwrap_or_else(|_| LockFile::read(&path)) {
             Err(LockFileError::Missing(_)) if !options.offline => {
                 ctx.printer.say(format_args!("there is no {}: locking and fetching first", path.display()));
                 let progress = payloads::progress(&ctx.printer);

@@ -8,7 +8,7 @@ use super::Work;
 use super::engine::{Fault, is_template};
 use super::lint::{self, Known};
 use super::locate;
-use super::wanted::{Account, File, Placed, RenderedComponent, Unit};
+use super::wanted::{Account, File, Placed, RenderedComponent, Spot, Unit};
 use crate::problem::Problem;
 use crate::stack::component::Entry;
 
@@ -218,7 +218,7 @@ impl Work<'_> {
     }
 
     fn typed<T: DeserializeOwned>(&mut self, filled: Filled) -> Option<Placed<T>> {
-        let at = locate::spot(self.sources, &self.component.path, &filled.path);
+        let at = self.spot(&filled.path);
         match T::deserialize(Value::Object(filled.map)) {
             Ok(value) => Some(Placed { at, value }),
             Err(error) => {
@@ -255,9 +255,11 @@ impl Work<'_> {
     }
 
     fn problem(&self, path: &[String], message: impl Into<String>, remedy: &str) -> Problem {
-        let mut problem = locate::spot(self.sources, &self.component.path, path).problem(message, remedy);
-        problem.key = path.join(".").into();
-        problem
+        self.spot(path).problem(message, remedy)
+    }
+
+    fn spot(&self, path: &[String]) -> Spot {
+        Spot::new(self.sources.component(&self.component.path), path.to_vec())
     }
 
     fn complain(&mut self, path: &[String], message: &str, remedy: &str) {

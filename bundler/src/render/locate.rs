@@ -2,19 +2,8 @@
 
 use super::engine::{Fault, REMEDY, with_expression};
 use super::sources::Sources;
-use super::wanted::Spot;
 use crate::problem::Problem;
 use crate::yaml::Node;
-
-/// Where the value at a path of keys and indices stands; the nearest known value above it otherwise.
-pub(super) fn spot(sources: &Sources, file: &str, path: &[String]) -> Spot {
-    let nowhere = Spot { file: file.to_owned(), line: 0, column: 0 };
-    let Some((_, Some(tree))) = sources.component(file) else { return nowhere };
-    match nearest(tree, path) {
-        Some(node) => Spot { file: file.to_owned(), line: node.place.line, column: node.place.column },
-        None => nowhere,
-    }
-}
 
 /// The problem of a fault in the text at a path of a component file.
 pub(super) fn problem(fault: Fault, text: &str, sources: &Sources, file: &str, path: &[String]) -> Problem {
@@ -22,20 +11,12 @@ pub(super) fn problem(fault: Fault, text: &str, sources: &Sources, file: &str, p
         return fault.in_template(&name, sources);
     }
     let message = with_expression(&fault.message, text, fault.line, fault.column);
-    let key = path.join(".");
-    let at = spot(sources, file, path);
-    let Some((source, Some(tree))) = sources.component(file) else {
-        return Problem::at(file, (at.line, at.column), key, message, REMEDY);
-    };
-    let place = nearest(tree, path)
-        .and_then(|node| within(source, node, text, &fault))
-        .unwrap_or((at.line, at.column));
-    Problem::at(file, place, key, message, REMEDY).with_excerpt(source)
-}
-
-fn nearest<'t>(tree: &'t Node, path: &[String]) -> Option<&'t Node> {
-    let keys: Vec<&str> = path.iter().map(String::as_str).collect();
-    (0..=keys.len()).rev().find_map(|length| tree.find(keys.get(..length)?))
+    let component = sources.component(file);
+    let node = component.nearest(path);
+    let place = node
+        .and_then(|node| within(&component.file.text, node, text, &fault).or(Some(node.place.at())))
+        .unwrap_or_default();
+    Problem::at(file, place, path.join("."), message, REMEDY).with_excerpt(&component.file.text)
 }
 
 // The line of the text that has the fault is searched for in the bytes of the scalar: whatever quotes and

@@ -1,7 +1,7 @@
 //! The texts that are rendered: templates by name, and component files for the places of their texts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::stack::{Catalog, TextFile};
 use crate::yaml::{self, Node};
@@ -11,7 +11,14 @@ use crate::yaml::{self, Node};
 pub struct Sources {
     /// By the name that `template:` uses: `observability/nginx/site.tera`.
     pub templates: BTreeMap<String, TextFile>,
-    components: BTreeMap<String, (TextFile, Option<Arc<Node>>)>,
+    components: BTreeMap<String, Arc<Component>>,
+}
+
+/// A component file whose parts can be found again. It is read when a message asks for a place, and not before.
+#[derive(Debug)]
+pub(super) struct Component {
+    pub(super) file: TextFile,
+    tree: OnceLock<Option<Arc<Node>>>,
 }
 
 impl Sources {
@@ -26,13 +33,25 @@ impl Sources {
 
     /// Adds a component file; its shown name is what `Component::path` has.
     pub fn add_component(&mut self, file: TextFile) {
-        // It was read before; should it not be readable here, messages name the file without a line.
-        let tree = yaml::read(&file.shown, &file.text).ok();
-        self.components.insert(file.shown.clone(), (file, tree));
+        self.components.insert(file.shown.clone(), Component::new(file));
     }
 
-    /// The text and tree of a component file.
-    pub(super) fn component(&self, file: &str) -> Option<(&str, Option<&Node>)> {
-        self.components.get(file).map(|(file, tree)| (&*file.text, tree.as_deref()))
+    /// The component file with this name; an empty one when there is none.
+    pub(super) fn component(&self, shown: &str) -> Arc<Component> {
+        let empty = || Component::new(TextFile { shown: shown.to_owned(), text: Arc::default() });
+        self.components.get(shown).cloned().unwrap_or_else(empty)
+    }
+}
+
+impl Component {
+    fn new(file: TextFile) -> Arc<Self> {
+        Arc::new(Self { file, tree: OnceLock::new() })
+    }
+
+    /// The value at a path of keys and indices, or the nearest one above it that is there.
+    pub(super) fn nearest(&self, path: &[String]) -> Option<&Node> {
+        let tree = self.tree.get_or_init(|| yaml::read(&self.file.shown, &self.file.text).ok()).as_ref()?;
+        let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+        (0..=keys.len()).rev().find_map(|length| tree.find(keys.get(..length)?))
     }
 }

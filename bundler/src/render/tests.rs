@@ -13,7 +13,7 @@ use super::{Releases, render};
 use crate::problem::Problems;
 use crate::resolve::{Address, Component, Fleet, Host, Mirrors, Origins, Specs, Ssh, Tls};
 use crate::stack::component::{ComponentFile, SettingKind};
-use crate::stack::{Catalog, TextFile};
+use crate::stack::{Catalog, Stack, TextFile};
 
 /// A fleet from component texts.
 pub(crate) struct Bench {
@@ -144,7 +144,7 @@ commands: [{ id: x, argv: ["{{ bin }}/x", "{{ settings.port }}"] }]
     let files: Vec<(&str, &str)> =
         app.files.iter().map(|file| (file.value.path.as_str(), file.value.content.as_str())).collect();
     assert_eq!(files, [("/etc/app/ann.conf", "ann@a.internal\n"), ("/etc/app/p", "8080")]);
-    assert_eq!(app.files[0].at.line, 9);
+    assert_eq!(app.files[0].at.place().0, 9);
     let unit = &app.units[0].value;
     assert_eq!(unit.content.as_deref(), Some("ExecStart=/opt/web/bin/app /opt/web/releases/0123456789ab\n"));
     assert_eq!((unit.enable, unit.start, unit.timeout), (true, true, 5));
@@ -348,35 +348,32 @@ fn a_template_that_nothing_names_is_a_warning() {
     assert_eq!(warnings.iter().map(|w| &*w.file).collect::<Vec<_>>(), ["templates/web/typo.tera"]);
 }
 
-// The built-in components on two hosts: as they come, or all of them with a value for each setting.
-fn whole_catalog(values: bool) -> Bench {
-    let catalog = Catalog::parse(&crate::stack::Sources::built_in()).unwrap();
+// One built-in stack on two hosts: as it comes, or all of its components with a value for each setting.
+fn built_in(catalog: &Catalog, stack: &Stack, values: bool) -> Bench {
     let mut bench = Bench::new(&[("a", "10.9.0.1"), ("b", "10.9.0.2")]);
-    bench.sources = Sources::new(&catalog);
+    bench.sources = Sources::new(catalog);
     for host in bench.fleet.hosts.values_mut() {
-        host.stacks = catalog.stacks.keys().cloned().collect();
-        for (name, stack) in &catalog.stacks {
-            host.stack_files.insert(name.clone(), Arc::clone(&stack.file));
-            for (part, loaded) in &stack.components {
-                let settings = loaded.file.settings.iter().map(|(key, setting)| {
-                    let value = match setting.default {
-                        Value::Null if values => example(setting.kind),
-                        ref default => default.clone(),
-                    };
-                    (key.clone(), value)
-                });
-                let component = Component {
-                    stack: name.clone(),
-                    name: part.clone(),
-                    enabled: values || loaded.file.enabled,
-                    source: loaded.file.payload.as_ref().map(|payload| payload.source),
-                    version: None,
-                    settings: settings.collect(),
-                    file: Arc::clone(&loaded.file),
-                    path: loaded.source.shown.clone(),
+        host.stacks = vec![stack.name.clone()];
+        host.stack_files = [(stack.name.clone(), Arc::clone(&stack.file))].into();
+        for (part, loaded) in &stack.components {
+            let settings = loaded.file.settings.iter().map(|(key, setting)| {
+                let value = match setting.default {
+                    Value::Null if values => example(setting.kind),
+                    ref default => default.clone(),
                 };
-                host.components.insert(part.clone(), component);
-            }
+                (key.clone(), value)
+            });
+            let component = Component {
+                stack: stack.name.clone(),
+                name: part.clone(),
+                enabled: values || loaded.file.enabled,
+                source: loaded.file.payload.as_ref().map(|payload| payload.source),
+                version: None,
+                settings: settings.collect(),
+                file: Arc::clone(&loaded.file),
+                path: loaded.source.shown.clone(),
+            };
+            host.components.insert(part.clone(), component);
         }
     }
     bench
@@ -399,16 +396,14 @@ fn example(kind: SettingKind) -> Value {
 }
 
 #[test]
-fn everything_built_in_renders_on_one_host() {
-    for values in [false, true] {
-        let bench = whole_catalog(values);
-        let releases = bench
-            .host("a")
-            .stacks
-            .iter()
-            .map(|stack| (stack.clone(), "/opt/r/0123456789ab".parse().unwrap()));
-        let rendered = render(&bench.fleet, bench.host("a"), &bench.sources, &releases.collect())
-            .unwrap_or_else(|problems| panic!("with values {values}: {problems}"));
+fn everything_built_in_renders() {
+    let catalog = Catalog::parse(&crate::stack::Sources::built_in()).unwrap();
+    for (stack, values) in catalog.stacks.values().flat_map(|stack| [(stack, false), (stack, true)]) {
+        let bench = built_in(&catalog, stack, values);
+        let releases =
+            Releases::from([(stack.name.clone(), "/opt/r/releases/0123456789ab".parse().unwrap())]);
+        let rendered = render(&bench.fleet, bench.host("a"), &bench.sources, &releases)
+            .unwrap_or_else(|problems| panic!("{} with values {values}: {problems}", stack.name));
         assert_eq!(rendered.components.len(), bench.host("a").enabled().len());
         assert_eq!(rendered.warnings, []);
     }

@@ -1,6 +1,7 @@
 //! The entries of a component once they are filled in: typed, and each with the place that it came from.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chom_format::check::{Probe, Severity};
 use chom_format::step::Owner;
@@ -9,29 +10,41 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::sources;
 use crate::problem::Problem;
 
-/// Where something was written.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// Where something was written: a path of keys and indices in a component file.
+#[derive(Debug, Clone)]
 pub struct Spot {
-    /// The file as messages name it.
-    pub file: String,
-    /// From 1; 0 when it is not known.
-    pub line: usize,
-    /// From 1; 0 when it is not known.
-    pub column: usize,
+    component: Arc<sources::Component>,
+    path: Vec<String>,
 }
 
 impl Spot {
+    pub(super) fn new(component: Arc<sources::Component>, path: Vec<String>) -> Self {
+        Self { component, path }
+    }
+
+    /// Line and column, from 1; zeros when they are not known.
+    pub fn place(&self) -> (usize, usize) {
+        self.component.nearest(&self.path).map(|node| node.place.at()).unwrap_or_default()
+    }
+
     /// A problem at this place.
     pub fn problem(&self, message: impl Into<String>, remedy: impl Into<String>) -> Problem {
-        Problem::at(&self.file, (self.line, self.column), "", message, remedy)
+        Problem::at(&*self.component.file.shown, self.place(), self.path.join("."), message, remedy)
+    }
+}
+
+impl PartialEq for Spot {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.component.file.shown, &self.path) == (&other.component.file.shown, &other.path)
     }
 }
 
 impl fmt::Display for Spot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        write!(f, "{}:{}", self.component.file.shown, self.place().0)
     }
 }
 
