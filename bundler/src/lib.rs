@@ -9,6 +9,7 @@ pub mod cache;
 pub mod child;
 pub mod cli;
 pub mod deb;
+pub mod edit;
 pub mod fetch;
 pub mod inventory;
 pub mod lock;

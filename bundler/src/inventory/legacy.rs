@@ -89,6 +89,18 @@ pub fn is_legacy(tree: &Node) -> bool {
     tree.get("hosts").is_none() && ROLES.iter().any(|role| tree.get(role).is_some())
 }
 
+/// The role whose host the present shape calls `host`.
+pub fn role_of(old: &Node, host: &str) -> Option<&'static str> {
+    ROLES.into_iter().find(|role| old.get(role).is_some_and(|node| host_name(role, node) == host))
+}
+
+// The first label of the host's own name.
+fn host_name(role: &str, old: &Node) -> String {
+    let full = old.get("hostname").and_then(|node| node.scalar()).map_or("", |scalar| scalar.text.as_str());
+    let name = full.split('.').next().unwrap_or_default().to_lowercase();
+    if name.is_empty() { role.to_owned() } else { name }
+}
+
 /// An old inventory in the present shape.
 pub struct Converted {
     /// The tree; its nodes stand where they stand in the old file.
@@ -138,7 +150,6 @@ impl Conversion<'_> {
         let old = &*role.value;
         let hostname = old.get("hostname");
         let full = hostname.and_then(|node| node.scalar()).map_or("", |scalar| scalar.text.as_str());
-        let name = full.split('.').next().unwrap_or_default().to_lowercase();
         let mut host = Vec::new();
         host.extend(moved("address", old.entry("ip")));
         host.extend(self.names(old, full));
@@ -149,6 +160,7 @@ impl Conversion<'_> {
             key: "stacks".to_owned(),
             key_place: role.key_place,
             value: Arc::new(stacks),
+            value_place: role.key_place,
             borrowed: true,
         });
         let ssh: Vec<Entry> = moved("user", old.entry("ssh_user"))
@@ -165,8 +177,14 @@ impl Conversion<'_> {
             host.push(made("components", old, map_at(old, components)));
         }
         let value = map_at(old, host);
-        let key = if name.is_empty() { role.key.clone() } else { name };
-        Entry { key, key_place: hostname.map_or(role.key_place, |node| node.place), value, borrowed: false }
+        let key = host_name(&role.key, old);
+        Entry {
+            key,
+            key_place: hostname.map_or(role.key_place, |node| node.place),
+            value,
+            value_place: role.key_place,
+            borrowed: false,
+        }
     }
 
     // The name that people browse to is the domain; the host's own full name is a further one.
@@ -294,7 +312,7 @@ fn moved(key: &str, old: Option<&Entry>) -> Option<Entry> {
 }
 
 fn made(key: &str, near: &Node, value: Arc<Node>) -> Entry {
-    Entry { key: key.to_owned(), key_place: near.place, value, borrowed: true }
+    Entry { key: key.to_owned(), key_place: near.place, value, value_place: near.place, borrowed: true }
 }
 
 fn map_at(near: &Node, entries: Vec<Entry>) -> Arc<Node> {

@@ -54,7 +54,8 @@ fn leaf(prefix: &str, entry: &Entry, layer: Layer, source: &str) -> Leaf {
 /// A mapping of a host's shape that states one value: the inverse of [`of`].
 pub fn tree(path: &[String], value: Arc<Node>) -> Arc<Node> {
     path.iter().rev().fold(value, |value, key| {
-        let entry = Entry { key: key.clone(), key_place: value.place, value, borrowed: false };
+        let place = value.place;
+        let entry = Entry { key: key.clone(), key_place: place, value, value_place: place, borrowed: false };
         Arc::new(Node { place: entry.key_place, ..Node::detached(Kind::Map(vec![entry])) })
     })
 }

@@ -35,6 +35,8 @@ pub struct Node {
     pub place: Place,
     /// Whether it is written with `{}` or `[]`.
     pub flow: bool,
+    /// Whether it is a scalar written with `|` or `>`; its place is then that of the content.
+    pub block: bool,
     /// Whether it carries an anchor.
     pub anchored: bool,
 }
@@ -59,6 +61,8 @@ pub struct Entry {
     pub key_place: Place,
     /// Its value.
     pub value: Arc<Node>,
+    /// Where the value stands in this mapping: for an alias, where the alias stands.
+    pub value_place: Place,
     /// Whether the value is an alias, or the entry came by a merge key: then it stands elsewhere.
     pub borrowed: bool,
 }
@@ -66,7 +70,7 @@ pub struct Entry {
 impl Node {
     /// A node that stands in no file.
     pub fn detached(kind: Kind) -> Self {
-        Self { kind, place: Place::default(), flow: false, anchored: false }
+        Self { kind, place: Place::default(), flow: false, block: false, anchored: false }
     }
 
     /// The entries of a mapping; none for another kind.

@@ -39,6 +39,19 @@ struct Reader<'t> {
     weight: usize,
 }
 
+// How a node is written.
+#[derive(Default)]
+struct Written {
+    flow: bool,
+    block: bool,
+}
+
+impl From<StructureStyle> for Written {
+    fn from(style: StructureStyle) -> Self {
+        Self { flow: style == StructureStyle::Flow, block: false }
+    }
+}
+
 type Result_<T> = Result<T, Problem>;
 
 impl<'t> Reader<'t> {
@@ -85,7 +98,8 @@ impl<'t> Reader<'t> {
                 self.grow(weight, span)?;
                 let plain = style == ScalarStyle::Plain && !text_tag;
                 let kind = Kind::Scalar(Scalar { text: text.into_owned(), plain });
-                Ok(self.done(kind, place(span), false, anchor, weight))
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                Ok(self.done(kind, place(span), Written { block, ..Written::default() }, anchor, weight))
             }
             Event::SequenceStart(style, anchor, tag) => {
                 self.tag(tag.as_deref(), span)?;
@@ -112,8 +126,7 @@ impl<'t> Reader<'t> {
             let (event, span) = self.next()?;
             if event == Event::SequenceEnd {
                 let weight = self.weight - before + 1;
-                let flow = style == StructureStyle::Flow;
-                return Ok(self.done(Kind::List(items), reach(start, &span), flow, anchor, weight));
+                return Ok(self.done(Kind::List(items), reach(start, &span), style.into(), anchor, weight));
             }
             items.push(self.node(event, &span, depth + 1)?);
         }
@@ -132,8 +145,13 @@ impl<'t> Reader<'t> {
             if event == Event::MappingEnd {
                 adopt(&mut entries, merged);
                 let weight = self.weight - before + 1;
-                let flow = style == StructureStyle::Flow;
-                return Ok(self.done(Kind::Map(entries), reach(start, &key_span), flow, anchor, weight));
+                return Ok(self.done(
+                    Kind::Map(entries),
+                    reach(start, &key_span),
+                    style.into(),
+                    anchor,
+                    weight,
+                ));
             }
             let Event::Scalar(key, key_style, _, _) = event else {
                 let remedy = "a key is plain text: quote it if it holds any of `{ } [ ] * &`";
@@ -143,11 +161,18 @@ impl<'t> Reader<'t> {
             let (event, span) = self.next()?;
             let borrowed = matches!(event, Event::Alias(_));
             let value = self.node(event, &span, depth + 1)?;
+            let value_place = if borrowed { place(&span) } else { value.place };
             if key == "<<" && key_style == ScalarStyle::Plain {
                 merged.extend(self.mergeable(&value, &span)?);
                 continue;
             }
-            entries.push(Entry { key: key.into_owned(), key_place: place(&key_span), value, borrowed });
+            entries.push(Entry {
+                key: key.into_owned(),
+                key_place: place(&key_span),
+                value,
+                value_place,
+                borrowed,
+            });
         }
     }
 
@@ -172,8 +197,16 @@ impl<'t> Reader<'t> {
         Ok(node)
     }
 
-    fn done(&mut self, kind: Kind, place: Place, flow: bool, anchor: usize, weight: usize) -> Arc<Node> {
-        let node = Arc::new(Node { kind, place, flow, anchored: anchor != 0 });
+    fn done(
+        &mut self,
+        kind: Kind,
+        place: Place,
+        written: Written,
+        anchor: usize,
+        weight: usize,
+    ) -> Arc<Node> {
+        let node =
+            Arc::new(Node { kind, place, flow: written.flow, block: written.block, anchored: anchor != 0 });
         if anchor != 0 {
             self.anchors.insert(anchor, (Arc::clone(&node), weight));
         }
