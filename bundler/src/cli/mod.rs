@@ -10,6 +10,7 @@ pub mod context;
 mod diff;
 pub mod error;
 mod explain;
+mod facts;
 mod fetch;
 pub mod globals;
 pub mod hosts;
@@ -52,6 +53,7 @@ pub enum Command {
     Init(init::Init),
     Check(check::Check),
     Explain(explain::Explain),
+    Facts(facts::Facts),
     Lock(lock::Lock),
     Fetch(fetch::Fetch),
     Schema(schema::Schema),
@@ -70,6 +72,7 @@ impl Command {
             Self::Init(command) => command.run(ctx),
             Self::Check(command) => command.run(ctx),
             Self::Explain(command) => command.run(ctx),
+            Self::Facts(command) => command.run(ctx),
             Self::Lock(command) => command.run(ctx),
             Self::Fetch(command) => command.run(ctx),
             Self::Schema(command) => command.run(ctx),

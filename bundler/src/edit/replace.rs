@@ -13,7 +13,8 @@ use super::error::EditError;
 const BACKUPS: usize = 5;
 
 /// What became of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Saved {
     /// It says what it should already.
     Unchanged,

@@ -55,3 +55,110 @@ fn stamp(detected_at: &str) -> String {
     let when = detected_at.parse::<jiff::Timestamp>().unwrap_or(now);
     when.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    const EVERY_STYLE: &str = include_str!("../../tests/data/every-style.yaml");
+    const KEYS: [&str; 5] = ["cpu", "detected_at", "detection_source", "disk_gb", "memory_mb"];
+
+    fn facts(when: &str) -> Facts {
+        Facts {
+            format: 1,
+            detected_at: when.to_owned(),
+            detection_source: "chom-install 0.1.0: measured, # on \"it\"".to_owned(),
+            hostname: "h".to_owned(),
+            machine_id: None,
+            os_id: "debian".to_owned(),
+            os_version: None,
+            os_codename: None,
+            kernel: "6".to_owned(),
+            arch: "x86_64".to_owned(),
+            cpu: 3,
+            memory_mb: 7777,
+            disk_gb: 55,
+            disks: Vec::new(),
+            addresses: Vec::new(),
+            ssh_host_keys: Vec::new(),
+        }
+    }
+
+    fn tree(text: &str) -> Value {
+        yaml::read("t", text).unwrap().value()
+    }
+
+    fn hosts(text: &str) -> Vec<String> {
+        tree(text)["hosts"].as_object().unwrap().keys().cloned().collect()
+    }
+
+    // The dotted keys of the values that are not the same.
+    fn changed(old: &Value, new: &Value, at: &str, into: &mut BTreeSet<String>) {
+        match (old, new) {
+            (Value::Object(a), Value::Object(b)) => {
+                for key in a.keys().chain(b.keys()) {
+                    changed(&old[key], &new[key], &yaml::walk::join(at, key), into);
+                }
+            }
+            (Value::Null, Value::Object(b)) => b.keys().for_each(|key| changed(old, &new[key], &yaml::walk::join(at, key), into)),
+            _ if old != new => {
+                into.insert(at.to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    fn check(old: &str, host: &str) -> String {
+        let first = with_specs("t", old, host, &facts("2026-11-21T20:00:00Z")).unwrap_or_else(|e| panic!("{host}: {e}"));
+        let mut keys = BTreeSet::new();
+        changed(&tree(old), &tree(&first), "", &mut keys);
+        assert_eq!(keys, KEYS.map(|key| format!("hosts.{host}.specs.{key}")).into(), "{host}");
+        // Line by line: what is neither of the five keys nor the line that holds all of specs has not moved.
+        let diff = similar::TextDiff::from_lines(old, &first);
+        for change in diff.iter_all_changes().filter(|change| change.tag() != similar::ChangeTag::Equal) {
+            let line = change.value();
+            let meant = KEYS.iter().any(|key| line.contains(key)) || ["specs", "2", "1", "twice", "by hand", "a person", "measured", "..."].iter().any(|part| line.contains(part));
+            assert!(meant, "{host}: {line:?}");
+        }
+        assert_eq!(with_specs("t", &first, host, &facts("2026-11-21T20:00:00Z")).unwrap(), first, "{host}: not stable");
+        let second = with_specs("t", &first, host, &facts("2027-01-01T00:00:00Z")).unwrap();
+        assert_eq!(second.replace("2027-01-01T00:00:00Z", "2026-11-21T20:00:00Z"), first, "{host}");
+        first
+    }
+
+    #[test]
+    fn the_diff_is_exactly_the_five_keys_in_every_style() {
+        assert!(EVERY_STYLE.lines().count() > 300);
+        let crlf = EVERY_STYLE.replace('\n', "\r\n");
+        let marked = format!("\u{feff}{}", EVERY_STYLE.replacen("%YAML 1.2\n---\n", "", 1));
+        let ended = format!("{}\n", EVERY_STYLE.trim_end_matches("\n..."));
+        for text in [EVERY_STYLE, &crlf, &marked, &ended] {
+            for host in hosts(text) {
+                check(text, &host);
+            }
+        }
+    }
+
+    #[test]
+    fn host_after_host_leaves_the_others_alone() {
+        let mut text = EVERY_STYLE.to_owned();
+        for host in hosts(EVERY_STYLE) {
+            text = check(&text, &host);
+        }
+        let specs: Vec<Value> = hosts(&text).iter().map(|host| tree(&text)["hosts"][host]["specs"]["cpu"].clone()).collect();
+        assert!(specs.iter().all(|cpu| *cpu == Value::from(3)), "{specs:?}");
+        insta::assert_snapshot!(text.replace("\t", "<tab>"));
+    }
+
+    #[test]
+    fn both_shapes_are_written_where_they_say_so() {
+        let old = "observability:\n  hostname: mentat.internal # name\n  ip: 10.0.0.1\n  specs:\n    cpu: 1 # STATIC\n";
+        let new = with_specs("t", old, "mentat", &facts("2026-11-21T20:00:00Z")).unwrap();
+        assert!(new.starts_with("observability:\n  hostname: mentat.internal # name\n  ip: 10.0.0.1\n  specs:\n    cpu: 3 # STATIC\n    memory_mb: 7777\n"), "{new}");
+        assert!(matches!(with_specs("t", old, "other", &facts("x")), Err(EditError::NoHost { .. })));
+    }
+}
