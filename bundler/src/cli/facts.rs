@@ -43,12 +43,21 @@ impl Facts {
                 ctx.printer.line(format_args!("{}, measured {}", host.name, measured.detected_at));
                 ctx.printer.data(facts::table(&rows));
             }
-            let saved = self.write.then(|| write_specs(&request.inventory, host.name.as_str(), &measured)).transpose()?;
+            let saved = self
+                .write
+                .then(|| write_specs(&request.inventory, host.name.as_str(), &measured))
+                .transpose()?;
             match &saved {
                 Some(Saved::Replaced { backup }) => {
-                    ctx.printer.say(format_args!("{} written; as it was: {}", request.inventory.display(), backup.display()));
+                    ctx.printer.say(format_args!(
+                        "{} written; as it was: {}",
+                        request.inventory.display(),
+                        backup.display()
+                    ));
                 }
-                Some(Saved::Unchanged) => ctx.printer.say(format_args!("{} says so already", request.inventory.display())),
+                Some(Saved::Unchanged) => {
+                    ctx.printer.say(format_args!("{} says so already", request.inventory.display()))
+                }
                 None => {}
             }
             results.push(json!({ "host": host.name, "facts": measured, "compared": rows, "saved": saved }));

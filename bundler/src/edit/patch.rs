@@ -244,7 +244,8 @@ impl Patch<'_> {
     // With `|+` the blank lines below belong to the text, but not the blanks of the line after them.
     fn end_of_block(&self, place: Place, scalar: &Scalar) -> usize {
         let content = self.slice(place);
-        let kept = if scalar.text.ends_with("\n\n") { content.trim_end_matches(' ') } else { content.trim_end() };
+        let kept =
+            if scalar.text.ends_with("\n\n") { content.trim_end_matches(' ') } else { content.trim_end() };
         place.start + kept.len()
     }
 

@@ -57,9 +57,9 @@ impl Explain for FactsError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::File(_) | Self::Shape { .. } => {
-                Some("on the host: `chom-install facts --json > facts.json`, then --from facts.json".to_owned())
-            }
+            Self::File(_) | Self::Shape { .. } => Some(
+                "on the host: `chom-install facts --json > facts.json`, then --from facts.json".to_owned(),
+            ),
             Self::Format { .. } => Some("use the chom-install that belongs to this chom-bundle".to_owned()),
             Self::OtherMachine { .. } => {
                 Some("measure the right machine, or correct the inventory if the host was rebuilt".to_owned())
@@ -205,10 +205,90 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    if text.chars().count() <= 48 { text.to_owned() } else { text.chars().take(45).chain("...".chars()).collect() }
+    if text.chars().count() <= 48 {
+        text.to_owned()
+    } else {
+        text.chars().take(45).chain("...".chars()).collect()
+    }
 }
 
 /// The path of facts for messages.
 pub fn shown(path: Option<&PathBuf>, host: &Host) -> String {
     path.map_or_else(|| format!("{} over ssh", host.address), |path| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::Request;
+
+    fn host() -> Host {
+        let root = tempfile::tempdir().unwrap();
+        let inventory = root.path().join("inventory.yaml");
+        let text = "version: 1.0.0\nhosts:\n  mentat:\n    address: 10.0.0.1\n    stacks: [observability]\n    \
+                    machine_id: 0123456789abcdef0123456789abcdef\n    \
+                    specs: { cpu: 2, memory_mb: 2048 }\n    \
+                    ssh: { host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBw0aLqB9vUo5Yk3yQm0GxQ1n7mC1u7Zk5m7o2K0a1b2 }\n";
+        std::fs::write(&inventory, text).unwrap();
+        let (fleet, _) = crate::resolve::fleet(&Request { inventory, ..Request::default() }).unwrap();
+        fleet.hosts["mentat"].clone()
+    }
+
+    const FACTS: &str = r#"{ "format": 1, "detected_at": "2026-11-21T20:00:00Z", "detection_source": "chom-install 0.1.0",
+        "hostname": "mentat", "machine_id": "0123456789abcdef0123456789abcdef", "os_id": "debian", "os_version": "13",
+        "os_codename": "trixie", "kernel": "6", "arch": "x86_64", "cpu": 2, "memory_mb": 1970, "disk_gb": 20,
+        "disks": [], "addresses": ["10.0.0.1", "fd00::1"],
+        "ssh_host_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBw0aLqB9vUo5Yk3yQm0GxQ1n7mC1u7Zk5m7o2K0a1b2 root@mentat"] }"#;
+
+    #[test]
+    fn configured_stands_against_detected() {
+        let facts = parse(FACTS, "f".to_owned()).unwrap();
+        let rows = compare(&host(), &facts);
+        let verdicts: Vec<_> = rows.iter().map(|row| (row.key, row.verdict)).collect();
+        assert_eq!(
+            verdicts,
+            [
+                ("specs.cpu", Verdict::Same),
+                ("specs.memory_mb", Verdict::Differs),
+                ("specs.disk_gb", Verdict::NotStated),
+                ("arch", Verdict::Same),
+                ("suite", Verdict::Same),
+                ("machine_id", Verdict::Same),
+                ("address", Verdict::Same),
+                ("ssh.host_key", Verdict::Same),
+            ]
+        );
+        let table = table(&rows);
+        assert!(
+            table.lines().any(|line| line.split_whitespace().eq([
+                "specs.memory_mb",
+                "2048",
+                "1970",
+                "differs"
+            ])),
+            "{table}"
+        );
+        belongs(&host(), &facts).unwrap();
+    }
+
+    #[test]
+    fn facts_of_another_machine_are_told_apart() {
+        for (from, to) in [
+            ("0123456789abcdef\", \"os_id", "ffffffffffffffff\", \"os_id"),
+            ("x86_64", "aarch64"),
+            ("a1b2 root", "ffff root"),
+        ] {
+            let facts = parse(&FACTS.replace(from, to), "f".to_owned()).unwrap();
+            assert!(matches!(belongs(&host(), &facts), Err(FactsError::OtherMachine { .. })), "{to}");
+        }
+    }
+
+    #[test]
+    fn other_shapes_are_refused() {
+        let newer = FACTS.replace("\"format\": 1", "\"format\": 2").replace("\"cpu\"", "\"cpus\"");
+        assert!(matches!(parse(&newer, "f".to_owned()), Err(FactsError::Format { found: 2, .. })));
+        for text in ["", "{}", "[1]", &FACTS.replace("\"cpu\"", "\"cpus\"")] {
+            assert!(matches!(parse(text, "f".to_owned()), Err(FactsError::Shape { .. })), "{text}");
+        }
+    }
 }

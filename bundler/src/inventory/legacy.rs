@@ -16,6 +16,7 @@ use crate::yaml::walk::Walk;
 use crate::yaml::{Entry, Kind, Node};
 
 use super::model::SpecsFile;
+use super::placeholder;
 
 /// The roles, which are the stacks' names too.
 pub const ROLES: [&str; 2] = ["observability", "vpsmanager"];
@@ -114,7 +115,7 @@ pub struct Converted {
 /// Converts an old inventory.
 pub fn convert(file: &str, text: &str, old: &Node) -> Converted {
     let schema: Value = schemars::schema_for!(LegacyFile).into();
-    let problems = Walk::new(file, text, &schema).run(old, &schema, "");
+    let problems = Walk::new(file, text, &schema).excusing(placeholder::is).run(old, &schema, "");
     let mut conversion = Conversion { file, text, old, refused: Vec::new() };
     let tree = conversion.tree();
     Converted { tree, problems, refused: conversion.refused }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{legacy, model};
+use super::{legacy, model, placeholder};
 use crate::problem::{Problem, Problems};
 use crate::stack::sources::read_text;
 use crate::yaml::walk::Walk;
@@ -54,13 +54,20 @@ pub fn parse(file: &str, text: Arc<str>) -> Result<Inventory, Problems> {
         let mut problems = converted.problems;
         // The same mistakes would be told again in words that the old file does not have.
         if problems.is_empty() {
-            problems.extend(Walk::new(file, &text, &schema).partial().run(&converted.tree, &schema, ""));
+            problems.extend(Walk::new(file, &text, &schema).partial().excusing(placeholder::is).run(
+                &converted.tree,
+                &schema,
+                "",
+            ));
         }
         problems.extend(converted.refused);
         (converted.tree, problems)
     } else {
         // Partial, for a host's keys may come from another layer.
-        (Arc::clone(&tree), Walk::new(file, &text, &schema).partial().run(&tree, &schema, ""))
+        (
+            Arc::clone(&tree),
+            Walk::new(file, &text, &schema).partial().excusing(placeholder::is).run(&tree, &schema, ""),
+        )
     };
     if !legacy {
         problems.extend(["version", "hosts"].into_iter().filter(|key| tree.get(key).is_none()).map(|key| {

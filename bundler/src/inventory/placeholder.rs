@@ -2,6 +2,22 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Whether a text cannot be meant.
+pub fn is(text: &str) -> bool {
+    reason(text).is_some()
+}
+
+/// Why the value of a setting cannot be meant. There `0.0.0.0` is every address of the host, and no placeholder.
+pub fn reason_in_setting(text: &str) -> Option<String> {
+    let everywhere = text.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+    if everywhere { None } else { reason(text) }
+}
+
+/// Whether the value of a setting cannot be meant.
+pub fn is_in_setting(text: &str) -> bool {
+    reason_in_setting(text).is_some()
+}
+
 /// Why a text cannot be meant, if it cannot.
 pub fn reason(text: &str) -> Option<String> {
     if let Ok(ip) = text.parse::<IpAddr>() {
@@ -87,6 +103,7 @@ mod tests {
         ] {
             assert!(reason(text).is_some(), "{text}");
         }
+        assert!(!is_in_setting("0.0.0.0") && !is_in_setting("::") && is_in_setting("192.0.2.1"));
     }
 
     #[test]

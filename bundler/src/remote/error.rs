@@ -61,8 +61,14 @@ impl Explain for RemoteError {
 fn remedy(host: &str, error: &ChildError) -> String {
     let said = error.stderr();
     let known = [
-        ("Host key verification failed", "its key is not known: log in once by hand, or set `ssh.host_key` to the line of /etc/ssh/ssh_host_ed25519_key.pub"),
-        ("Permission denied", "check `ssh.user` and `ssh.key`, or load the key into your agent: no password is asked for"),
+        (
+            "Host key verification failed",
+            "its key is not known: log in once by hand, or set `ssh.host_key` to the line of /etc/ssh/ssh_host_ed25519_key.pub",
+        ),
+        (
+            "Permission denied",
+            "check `ssh.user` and `ssh.key`, or load the key into your agent: no password is asked for",
+        ),
         ("Connection refused", "check `address` and `ssh.port`, and that sshd runs"),
         ("Connection timed out", "check `address` and `ssh.port`, and any firewall on the way"),
         ("No route to host", "check `address`, and that the host is up"),

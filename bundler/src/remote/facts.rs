@@ -34,10 +34,48 @@ fi
 pub fn measure(host: &Host, beside: &Path, named: Option<&Path>) -> Result<Facts, RemoteError> {
     let name = host.name.to_string();
     let installer = installer::find(host.arch, named)?;
-    let connection =
-        Connection::new(host, beside).map_err(|source| RemoteError::Prepare { host: name.clone(), source })?;
+    let connection = Connection::new(host, beside)
+        .map_err(|source| RemoteError::Prepare { host: name.clone(), source })?;
     let said = connection
         .run(SCRIPT, &installer.bytes, TIMEOUT)
         .map_err(|source| RemoteError::Ssh { host: name, source })?;
     Ok(facts::parse(&said, facts::shown(None, host))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek as _, Write as _};
+
+    use super::*;
+    use crate::child::Child;
+
+    fn run(installer: &str, folder: &Path) -> Result<String, crate::child::ChildError> {
+        let mut input = tempfile::tempfile().unwrap();
+        input.write_all(installer.as_bytes()).unwrap();
+        input.rewind().unwrap();
+        let (tmp, home) = (folder.join("tmp"), folder.join("home"));
+        let child = Child::new("sh", Duration::from_secs(20)).args(["-c", SCRIPT]).stdin(input);
+        let said = child.env("TMPDIR", &tmp).env("HOME", &home).output();
+        for left in [tmp, home] {
+            assert_eq!(std::fs::read_dir(left).unwrap().count(), 0, "something stayed on the host");
+        }
+        said
+    }
+
+    #[test]
+    fn the_installer_comes_measures_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["tmp", "home"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let said =
+            run("#!/bin/sh\n[ $1 = --version ] || echo \"$@ $(stat -c %a $0) $0\"\n", folder.path()).unwrap();
+        assert!(said.starts_with("facts --json 700 ") && said.contains("/tmp/"), "{said}");
+        // As on a host whose /tmp is mounted noexec.
+        let picky = "#!/bin/sh\ncase $0 in \"$TMPDIR\"/*) exit 126;; esac\n[ $1 = --version ] || echo $0\n";
+        assert!(run(picky, folder.path()).unwrap().contains("/home/.chom-facts."));
+        let failing =
+            run("#!/bin/sh\n[ $1 = --version ] || { echo why >&2; exit 3; }\n", folder.path()).unwrap_err();
+        assert!(failing.to_string().contains("exit code 3") && failing.stderr().contains("why"), "{failing}");
+    }
 }

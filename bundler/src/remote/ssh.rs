@@ -21,7 +21,8 @@ pub struct Connection<'h> {
 impl<'h> Connection<'h> {
     /// Prepares the options of ssh. A relative key is looked for below `beside`, the folder of the inventory.
     pub fn new(host: &'h Host, beside: &Path) -> io::Result<Self> {
-        let mut options = vec!["BatchMode=yes".to_owned(), "ConnectTimeout=15".to_owned(), "LogLevel=ERROR".to_owned()];
+        let mut options =
+            vec!["BatchMode=yes".to_owned(), "ConnectTimeout=15".to_owned(), "LogLevel=ERROR".to_owned()];
         options.push(format!("Port={}", host.ssh.port));
         if let Some(key) = &host.ssh.key {
             let plain = key.starts_with('~') || Path::new(key).is_absolute();

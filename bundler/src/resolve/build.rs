@@ -40,6 +40,8 @@ pub fn fleet(
             Ok(built) => {
                 hosts.insert(host.name.clone(), built);
             }
+            // What is missing or misspelt was told before, in better words.
+            Err(_) if !problems.is_empty() => {}
             Err(told) => problems.push(Problem::at(
                 &inventory.file,
                 host.place.at(),
@@ -113,11 +115,6 @@ fn stated_at(inventory: &Inventory, node: &Node) -> Origin {
 fn host(merged: &MergedHost<'_>, catalog: &Catalog, schema: &Value) -> Result<Host, String> {
     let own = merged.leaves.iter().filter(|(key, _)| !key.starts_with("components."));
     let winners: Vec<&Leaf> = own.filter_map(|(_, leaves)| leaves.last()).collect();
-    for key in ["address", "stacks"] {
-        if merged.winner(key).is_none() {
-            return Err(format!("host `{}` has no `{key}`", merged.name));
-        }
-    }
     let tree = tree_of(&winners);
     let value = walk::value(&tree, schema, definition(schema, "HostFile"));
     let file: HostFile =

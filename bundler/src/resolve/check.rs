@@ -9,6 +9,24 @@ use crate::inventory::{Inventory, placeholder};
 use crate::problem::{Problem, may_hold_secret};
 use crate::yaml::{Kind, Node};
 
+/// What a host has no value for although it must have one. No layer may give it: so it is asked of all together.
+pub fn missing(inventory: &Inventory, merged: &[MergedHost<'_>]) -> Vec<Problem> {
+    let wanted = [
+        ("address", "add `address: ...`, where it is reached"),
+        ("stacks", "add `stacks: [...]`, what it is for"),
+    ];
+    let mut problems = Vec::new();
+    for host in merged {
+        for (key, remedy) in wanted.iter().filter(|(key, _)| host.winner(key).is_none()) {
+            let message = format!("host `{}` has no `{key}`", host.name);
+            let full = format!("hosts.{}.{key}", host.name);
+            let problem = Problem::at(&inventory.file, host.place.at(), full, message, *remedy);
+            problems.push(problem.with_excerpt(&inventory.text));
+        }
+    }
+    problems
+}
+
 /// All problems of the hosts as they are in the end.
 pub fn fleet(inventory: &Inventory, merged: &[MergedHost<'_>]) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -39,7 +57,9 @@ pub fn fleet(inventory: &Inventory, merged: &[MergedHost<'_>]) -> Vec<Problem> {
 fn placeholders(inventory: &Inventory, leaf: &Leaf, node: &Node, key: &str, problems: &mut Vec<Problem>) {
     match &node.kind {
         Kind::Scalar(scalar) => {
-            if let Some(reason) = placeholder::reason(&scalar.text) {
+            let in_setting = leaf.key.starts_with("components.");
+            let reason = if in_setting { placeholder::reason_in_setting } else { placeholder::reason };
+            if let Some(reason) = reason(&scalar.text) {
                 let told = if may_hold_secret(key) { "this is a placeholder".to_owned() } else { reason };
                 let remedy = "put in the real value";
                 problems.push(problem(

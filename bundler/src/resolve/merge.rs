@@ -10,7 +10,7 @@ use super::Request;
 use super::leaves::{self, Leaf};
 use super::origin::{Layer, Origin};
 use super::overrides::{self, Names, Override};
-use crate::inventory::{Inventory, model};
+use crate::inventory::{Inventory, model, placeholder};
 use crate::problem::Problem;
 use crate::stack::setting::component_schema;
 use crate::stack::{Catalog, LoadedComponent};
@@ -136,7 +136,8 @@ impl<'a, 'p> Merger<'a, 'p> {
         let (tree, source) = (one.tree(), one.origin.to_string());
         let key = format!("hosts.{}", one.host);
         let schema = definition(&self.schema, "HostFile");
-        let wrong = Walk::new(&source, "", &self.schema).partial().run(&tree, schema, &key);
+        let wrong =
+            Walk::new(&source, "", &self.schema).partial().excusing(placeholder::is).run(&tree, schema, &key);
         let path = one.path.join(".");
         let is_leaf = leaves::of(&tree, Layer::Host, "").iter().any(|leaf| leaf.key == path);
         if wrong.is_empty() && !is_leaf {
@@ -229,6 +230,7 @@ impl<'a, 'p> Merger<'a, 'p> {
             if let Some(part) = known.get(entry.key.as_str()) {
                 let schema = component_schema(&part.file);
                 let walk = Walk::new(stated.source, stated.text, &schema).partial();
+                let walk = walk.excusing(placeholder::is_in_setting);
                 self.problems.extend(walk.run(&entry.value, &schema, &key));
                 continue;
             }

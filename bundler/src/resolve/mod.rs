@@ -95,9 +95,13 @@ pub fn fleet(request: &Request) -> Result<(Fleet, Catalog), Problems> {
 fn layers(inventory: Inventory, catalog: Catalog, request: &Request) -> Resolved {
     let mut problems = inventory.problems.clone();
     let merged = merge::Merger::new(&inventory, &catalog, &mut problems).run(request);
+    // The old shape tells what it misses in its own words.
+    if !inventory.legacy {
+        problems.extend(check::missing(&inventory, &merged));
+    }
+    problems.extend(check::fleet(&inventory, &merged));
     let mut trace = Trace::default();
     let built = build::fleet(&inventory, &catalog, &merged, &mut trace, &mut problems);
-    problems.extend(check::fleet(&inventory, &merged));
     problems.sort();
     problems.dedup();
     let fleet = built.filter(|_| problems.is_empty());

@@ -60,19 +60,18 @@ fn of(trace: &Trace, host: &str, key: &str) -> Outline {
 impl Outline {
     /// Aligned text; with `layers` also what was overridden, below each value.
     pub fn table(&self, layers: bool) -> String {
-        let shown: Vec<(&Line, String)> = self.values.iter().map(|line| (line, text(&line.value))).collect();
-        let key_width = shown.iter().map(|(line, _)| line.key.len()).max().unwrap_or_default();
+        let key_width = self.values.iter().map(|line| line.key.len()).max().unwrap_or_default();
+        let shown = if layers { usize::MAX } else { 1 };
+        let steps = self.values.iter().flat_map(|line| line.layers.iter().rev().take(shown));
         let value_width =
-            shown.iter().map(|(_, value)| value.chars().count().min(40)).max().unwrap_or_default();
+            steps.map(|step| text(&step.value).chars().count().min(40)).max().unwrap_or_default();
         let mut table = String::new();
-        for (line, value) in shown {
-            let Some((last, below)) = line.layers.split_last() else { continue };
-            // Writing to a String cannot fail.
-            let _ = writeln!(table, "{:key_width$}  {value:value_width$}  {}", line.key, last.origin);
-            for step in below.iter().rev().filter(|_| layers) {
+        for line in &self.values {
+            for (index, step) in line.layers.iter().rev().enumerate().take(shown) {
+                let (key, note) = if index == 0 { (line.key.as_str(), "") } else { ("", " (overridden)") };
                 let value = text(&step.value);
-                let _ =
-                    writeln!(table, "{:key_width$}  {value:value_width$}  {} (overridden)", "", step.origin);
+                // Writing to a String cannot fail.
+                let _ = writeln!(table, "{key:key_width$}  {value:value_width$}  {}{note}", step.origin);
             }
         }
         table
