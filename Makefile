@@ -64,7 +64,7 @@ lint: | setup ## formatting, clippy, documentation, house rules
 
 .PHONY: bench
 bench: dist ## speed, memory and size as ratios to a peer, in dist/bench.json
-	bash tests/bench/run.sh $(DIST)/bench.json
+	cargo run --quiet --locked --release --target-dir $(TARGET)/bench -p chom-tests --bin bench $(DIST)/bench.json
 
 .PHONY: clean
 clean: ## remove what the targets above have made

@@ -3,12 +3,12 @@
 set -euo pipefail
 host=$1 suite=$2 inventory=$3
 
-if [ "$(id -u)" -eq 0 ]; then
-    exec dist/chom-bundle --inventory "$inventory" rehearse --host "$host" --suite "$suite"
-fi
-dist/chom-bundle --inventory "$inventory" build --host "$host"
+dist/chom-bundle --inventory "$inventory" --set "$host.suite=$suite" build --host "$host"
 # The newest one: `build` has just written it.
 bundle=$(ls -t dist/"$host"-*.tar.gz | head -n 1)
+if [ "$(id -u)" -eq 0 ]; then
+    exec dist/chom-bundle rehearse --host "$host" --bundle "$bundle"
+fi
 dist/chom-bundle verify "$bundle"
 echo
 echo "built and verified: $bundle"

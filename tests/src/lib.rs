@@ -3,6 +3,8 @@
 //! Suites use the static binaries under `dist/`, as a user gets them, never a debug build. A suite that
 //! needs root or a tool fails when it is missing: nothing here passes by being skipped.
 
+pub mod fleet;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -1,3 +1,5 @@
+//! Downloads against a server on the loopback address that is slow, wrong, or gone.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Mutex;

@@ -1,3 +1,5 @@
+//! Locking against small signed archives: what is pinned, kept, refused.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

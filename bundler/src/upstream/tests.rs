@@ -1,3 +1,5 @@
+//! Upstream archives: members found, pins compared, hostile names refused.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Probes against servers on the loopback address, and the judgement of their answers.
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,3 +1,5 @@
+//! Bundles as folders and as tarballs, whole and damaged.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+//! The real door on a directory as root: what is written, kept and followed.
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 

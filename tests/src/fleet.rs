@@ -1,0 +1,152 @@
+//! Bundles and throw-away hosts for the suites: the product's own `build` and the product's own lab.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chom_bundle::rehearse::{Cancel, Host, HostPlan, Lab, LabOptions, Talk};
+use chom_format::manifest::Suite;
+
+use crate::{checkout, dist, need_root, succeed};
+
+/// The folder that this run may fill: under `target`, so that `make clean` takes it away.
+pub fn scratch(name: &str) -> PathBuf {
+    let path = checkout().join("target/suites").join(name);
+    std::fs::create_dir_all(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    path
+}
+
+/// `chom-bundle` with the example inventory.
+pub fn bundler() -> Command {
+    let mut command = Command::new(dist("chom-bundle"));
+    command.arg("--inventory").arg(checkout().join("inventory.example.yaml"));
+    command
+}
+
+/// The bundle of the example's `mentat` for a release, built once per run of a suite.
+pub fn bundle(suite: Suite) -> PathBuf {
+    static BUILT: Mutex<Vec<(Suite, PathBuf)>> = Mutex::new(Vec::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, path)) = built.iter().find(|(of, _)| *of == suite) {
+        return path.clone();
+    }
+    let path = build(suite, &scratch(&format!("bundle-{}-{}", suite.name(), std::process::id())), &[]);
+    built.push((suite, path.clone()));
+    path
+}
+
+/// Builds the bundle of `mentat` into a folder, with further `--set` values, and returns the tarball.
+pub fn build(suite: Suite, output: &Path, set: &[&str]) -> PathBuf {
+    // The lock lies beside a copy of the inventory: one folder a bundle, so that suites do not meet.
+    let inventory = output.join("inventory.yaml");
+    std::fs::copy(checkout().join("inventory.example.yaml"), &inventory)
+        .unwrap_or_else(|error| panic!("{}: {error}", inventory.display()));
+    let mut command = Command::new(dist("chom-bundle"));
+    command.arg("--inventory").arg(&inventory);
+    command.arg("--set").arg(format!("mentat.suite={}", suite.name()));
+    for value in set {
+        command.arg("--set").arg(value);
+    }
+    succeed(command.args(["build", "--host", "mentat", "--output"]).arg(output));
+    tarball(output)
+}
+
+/// The only bundle in a folder.
+pub fn tarball(folder: &Path) -> PathBuf {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with(".tar.gz"))
+        .collect();
+    found.sort();
+    assert_eq!(found.len(), 1, "one bundle in {}: {found:?}", folder.display());
+    found.remove(0)
+}
+
+/// How labs of the suites are made.
+pub fn lab_options() -> LabOptions {
+    need_root();
+    LabOptions { cache: chom_bundle::cache::Cache::default_dir(), mirrors: Vec::new(), keep: false }
+}
+
+/// What a rehearsal says goes to the test's own output, which is shown when it fails.
+pub fn talk() -> Talk<'static> {
+    fn print(since: Duration, line: &str) {
+        println!("{:7.1} {line}", since.as_secs_f64());
+    }
+    Talk::new(&print)
+}
+
+/// Runs an act on a host of its own, and takes the host away whatever the act does.
+pub fn on_host(suite: Suite, act: impl FnOnce(&mut Host)) {
+    let mut lab =
+        Lab::open(lab_options(), &talk(), &Cancel::default()).unwrap_or_else(|error| panic!("{error}"));
+    let name = "mentat".parse().unwrap_or_else(|error| panic!("{error}"));
+    let plan = HostPlan { name, suite, machine_id: None, addresses: Vec::new() };
+    let mut host = lab.host(plan, &talk()).unwrap_or_else(|error| panic!("{error}"));
+    let acted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| act(&mut host)));
+    drop(host);
+    let closed = lab.close();
+    if let Err(panic) = acted {
+        std::panic::resume_unwind(panic);
+    }
+    closed.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// A bundle unpacked on a host, as a person would have done it.
+pub struct Unpacked {
+    /// The folder on the host.
+    pub folder: String,
+}
+
+/// Where the suites put bundles: scratch space, which no comparison counts.
+const UPLOAD: &str = "/var/tmp/suite";
+
+/// Copies a tarball to a host and unpacks it there.
+pub fn unpack(host: &Host, tarball: &Path) -> Unpacked {
+    let name = tarball.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    must(host, &["mkdir", "-p", "-m", "0700", UPLOAD]);
+    let there = format!("{UPLOAD}/{name}");
+    host.scp(tarball, &there).unwrap_or_else(|error| panic!("{error}"));
+    must(host, &["tar", "-xzf", &there, "-C", UPLOAD]);
+    Unpacked { folder: format!("{UPLOAD}/{}", name.trim_end_matches(".tar.gz")) }
+}
+
+/// Runs a command inside a host that must succeed, and returns its standard output.
+pub fn must(host: &Host, argv: &[&str]) -> String {
+    let ran = host.must(argv).unwrap_or_else(|error| panic!("{error}"));
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
+/// Runs lines of shell inside a host, all of which must succeed.
+pub fn shell(host: &Host, lines: &[&str]) -> String {
+    must(host, &["sh", "-e", "-c", &lines.join("\n")])
+}
+
+/// What the installer did: its exit code and all that it said.
+#[derive(Debug)]
+pub struct Said {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output, then standard error.
+    pub text: String,
+}
+
+impl Unpacked {
+    /// Runs the installer of this bundle with these arguments to its end.
+    pub fn installer(&self, host: &Host, words: &[&str]) -> Said {
+        let program = format!("{}/chom-install", self.folder);
+        let argv: Vec<&str> = std::iter::once(program.as_str()).chain(words.iter().copied()).collect();
+        let ran = host
+            .inside(&argv)
+            .map(|tool| tool.limit(Duration::from_secs(600)))
+            .unwrap_or_else(|error| panic!("{error}"))
+            .run(&Cancel::default())
+            .unwrap_or_else(|error| panic!("{argv:?}: {error}"));
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        Said { code: ran.code, text }
+    }
+}
