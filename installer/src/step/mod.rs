@@ -19,6 +19,7 @@ pub mod units;
 mod validate;
 
 pub use detail::{Detail, FirewallMove, PackageMove, Run, UnitMove};
+pub(crate) use firewall::is_tagged;
 pub use units::Snapshot;
 
 use std::collections::BTreeMap;

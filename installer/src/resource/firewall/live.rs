@@ -38,7 +38,7 @@ impl Family {
 pub(super) struct Live {
     /// `nft -s list ruleset`: everything, without counters.
     nft: Option<String>,
-    /// `iptables-save -t filter`, without comments and counters.
+    /// The filter table of `iptables-save`, without comments and counters; empty when there is none.
     v4: Option<String>,
     /// The same for IPv6.
     v6: Option<String>,
@@ -51,8 +51,9 @@ impl Live {
             return Ok(Self::default());
         }
         let save = |family: Family| -> Result<Option<String>, SysError> {
-            let text = asked(sys, &[&family.tool("save"), "-t", "filter"])?;
-            Ok(text.map(|text| tables::plain(&text)))
+            // Asked for one table by name, it would show the policies of a table that is not there.
+            let text = asked(sys, &[&family.tool("save")])?;
+            Ok(text.map(|text| tables::filter(&text)))
         };
         Ok(Self {
             nft: asked(sys, &["nft", "-s", "list", "ruleset"])?,
@@ -184,8 +185,8 @@ fn delete_table(sys: &mut dyn Sys, family: Family) -> Result<(), SysError> {
         }
         // Without nft the table cannot go, but all that is in it can.
         Err(_) => {
-            let save = asked(sys, &[&family.tool("save"), "-t", "filter"])?.unwrap_or_default();
-            become_table(sys, family, &tables::plain(&save), tables::EMPTY)
+            let saved = asked(sys, &[&family.tool("save")])?.unwrap_or_default();
+            become_table(sys, family, &tables::filter(&saved), tables::EMPTY)
         }
     }
 }

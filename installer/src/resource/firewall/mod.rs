@@ -6,6 +6,7 @@
 //! else made meanwhile (bans, containers) stay: then only what is ufw's is taken out, and they are named.
 
 mod live;
+mod rules;
 mod sysctl;
 mod tables;
 
@@ -92,7 +93,12 @@ impl Restore for FirewallResource {
             match file(path).restore().restore(sys, store, saved, known.map(|(_, value)| value))? {
                 Restored::AlreadyBefore => {}
                 Restored::Restored => changed = true,
-                Restored::Foreign { kept: theirs } => kept.extend(theirs),
+                Restored::Foreign { kept: theirs } => {
+                    if let Some(last) = theirs.last() {
+                        merge_rules(sys, path, last)?;
+                    }
+                    kept.extend(theirs);
+                }
                 stuck @ Restored::Stuck { .. } => return Ok(stuck),
             }
         }
@@ -158,22 +164,45 @@ fn put_back(
     }))
 }
 
-// Somebody else's rules stand among ufw's: only ufw's go, and come back from its files when it was on before.
+// Somebody else's rules stand among ufw's. When ufw was on before, it reads its own chains again and leaves
+// others alone; when it was off, what is ufw's goes. It never goes first to come back later: with a policy that
+// drops, nobody could get in between.
 fn without_ufw(sys: &mut dyn Sys, before: &Before, now: &Live) -> Result<Option<String>, SysError> {
-    for (family, text) in now.saved_tables() {
-        let wanted = before.live.table(family);
-        if let Some(left) = tables::without_ufw(text, wanted) {
-            live::become_table(sys, family, text, &left)?;
-        }
-    }
     if before.live.has_ufw() {
         let reload = Command::new(["ufw", "reload"]).env("PYTHONDONTWRITEBYTECODE", "1");
         let output = sys.effect(&Effect::Run(&reload))?;
-        if !output.success() {
-            return Ok(Some(format!("`ufw reload` ended with {}: {}", output.code, output.complaint())));
+        let failed = || format!("`ufw reload` ended with {}: {}", output.code, output.complaint());
+        return Ok((!output.success()).then(failed));
+    }
+    for (family, text) in now.saved_tables() {
+        if let Some(left) = tables::without_ufw(text, before.live.table(family)) {
+            live::become_table(sys, family, text, &left)?;
         }
     }
     Ok(None)
+}
+
+// The file of before is in place; what others added to theirs or took out of it stays so.
+fn merge_rules(sys: &mut dyn Sys, path: &HostPath, theirs: &HostPath) -> Result<(), SysError> {
+    if !path.as_str().ends_with(".rules") {
+        return Ok(());
+    }
+    let (before, theirs) = (text(sys, path)?, text(sys, theirs)?);
+    let merged = rules::merge(&before, &theirs);
+    if merged != before
+        && let Some(attrs) = sys.attrs(path)?
+    {
+        sys.effect(&Effect::Write { path, source: Source::Bytes(merged.as_bytes()), attrs: &attrs })?;
+    }
+    Ok(())
+}
+
+fn text(sys: &dyn Sys, path: &HostPath) -> Result<String, SysError> {
+    let mut bytes = Vec::new();
+    if sys.meta(path)?.is_some() {
+        sys.open(path)?.read_to_end(&mut bytes).map_err(SysError::io("read", path))?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn keep(sys: &mut dyn Sys, store: &Store, now: &Live) -> Result<HostPath, SysError> {

@@ -29,6 +29,11 @@ const FILES: [&str; 4] =
 const UNIT: &str = "ufw.service";
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Whether a `### tuple ###` line of ufw carries our tag.
+pub(crate) fn is_tagged(line: &str) -> bool {
+    tuple::parse(line).iter().any(Tuple::is_ours)
+}
+
 /// See [`FirewallSpec`].
 pub(super) struct FirewallStep(pub FirewallSpec);
 
