@@ -23,7 +23,10 @@ impl Source {
             None => beside_us().map(Self::Folder),
             Some(path) if path.as_os_str() == "-" => Ok(Self::Stdin),
             Some(path) => match std::fs::metadata(path).map_err(OpenError::io("read", path))? {
-                meta if meta.is_dir() => Ok(Self::Folder(path.to_owned())),
+                // Absolute, for programs that read from it run in another directory.
+                meta if meta.is_dir() => {
+                    path.canonicalize().map(Self::Folder).map_err(OpenError::io("read", path))
+                }
                 _ => Ok(Self::Tarball(path.to_owned())),
             },
         }

@@ -238,6 +238,7 @@ fn sources_are_told_apart() {
     let folder = Fixture::new().folder();
     assert_eq!(Source::find(Some(Path::new("-"))).unwrap(), Source::Stdin);
     assert_eq!(Source::find(Some(folder.path())).unwrap(), Source::Folder(folder.path().to_owned()));
+    assert_eq!(Source::find(Some(Path::new("."))).unwrap(), Source::Folder(std::env::current_dir().unwrap()));
     let file = folder.path().join(MANIFEST);
     assert_eq!(Source::find(Some(&file)).unwrap(), Source::Tarball(file));
     assert!(Source::find(Some(Path::new("/nonexistent"))).is_err());

@@ -12,7 +12,7 @@ const CHECK: &str = "packages";
 const REMEDY: &str = "dpkg --configure -a, then apt-get --fix-broken install";
 const SHOWN: usize = 5;
 
-/// dpkg must be at rest for a plan that brings packages; for any other plan it is worth knowing.
+/// dpkg must be at rest for a plan that brings packages, or would if it could be made; otherwise it is worth knowing.
 pub(super) fn check(sys: &dyn Sys, plan: Option<&Plan>) -> Finding {
     let status = match Status::read(sys) {
         Ok(status) => status,
@@ -33,7 +33,7 @@ pub(super) fn check(sys: &dyn Sys, plan: Option<&Plan>) -> Finding {
     if updates.is_some_and(|names| names.iter().any(|name| name.bytes().all(|byte| byte.is_ascii_digit()))) {
         problems.push("a run of dpkg was interrupted".to_owned());
     }
-    judge(&problems, plan.is_none_or(brings_packages))
+    judge(&problems, plan.is_none_or(|plan| brings_packages(plan) || !plan.refusals().is_empty()))
 }
 
 fn judge(problems: &[String], matters: bool) -> Finding {

@@ -44,13 +44,13 @@ pub(super) fn listeners(table: &str) -> Vec<(u16, u64)> {
     table.lines().skip(1).filter_map(line).collect()
 }
 
-/// The innermost unit in a process's `cgroup` file, of cgroup v2 or of v1's systemd hierarchy.
+/// The innermost unit in a process's `cgroup` file, of cgroup v2 or of v1's systemd hierarchy. A host in a
+/// container may have both, and only one of them filled.
 pub(super) fn unit(cgroup: &str) -> Option<String> {
-    let line = cgroup.lines().find(|line| line.starts_with("0::") || line.contains(":name=systemd:"))?;
-    let path = line.splitn(3, ':').nth(2)?;
-    let is_unit =
-        |part: &&str| part.ends_with(".service") || part.ends_with(".scope") || part.ends_with(".socket");
-    path.split('/').rfind(is_unit).map(str::to_owned)
+    let is_unit = |part: &&str| [".service", ".scope", ".socket"].iter().any(|suffix| part.ends_with(suffix));
+    let ours = cgroup.lines().filter(|line| line.starts_with("0::") || line.contains(":name=systemd:"));
+    let mut paths = ours.filter_map(|line| line.splitn(3, ':').nth(2));
+    paths.find_map(|path| path.split('/').rfind(is_unit).map(str::to_owned))
 }
 
 /// Which processes have these sockets open. Scans all of `/proc`, so it is asked only when there is a conflict.
@@ -103,6 +103,7 @@ mod tests {
             ("0::/user.slice/user-0.slice/session-3.scope\n", Some("session-3.scope")),
             ("0::/user.slice/user-0.slice/user@0.service/app.slice/web.service\n", Some("web.service")),
             ("9:name=systemd:/system.slice/cron.service\n8:pids:/x\n0::/\n", Some("cron.service")),
+            ("9:name=systemd:/\n0::/system.slice/web.service\n", Some("web.service")),
             ("0::/\n", None),
             ("", None),
         ] {

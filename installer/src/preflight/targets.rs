@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use chom_format::{HostPath, StepId};
+use chom_format::HostPath;
+use chom_format::step::Phase;
 
 use super::immutable::is_immutable;
 use super::{Finding, mounts};
@@ -13,12 +14,19 @@ use crate::sys::{Kind, Sys};
 
 const SHOWN: usize = 10;
 
-/// Steps that must not be done.
+/// Steps that must not be done. When one of the first phase is among them, only those: what comes later builds
+/// on it, and would be refused for lack of it.
 pub(super) fn refusals(plan: &Plan) -> Vec<Finding> {
-    let refusal = |(id, conflict, remedy): (&StepId, &str, &str)| {
-        Finding::fail("conflict", format!("{id}: {conflict}"), remedy)
+    let refused = |planned: &'_ &Planned| matches!(planned.decision, Decision::Refuse { .. });
+    let basic = plan.steps.iter().filter(refused).any(|planned| planned.phase == Phase::Prepare);
+    let told = plan.steps.iter().filter(|planned| !basic || planned.phase == Phase::Prepare);
+    let finding = |planned: &Planned| match &planned.decision {
+        Decision::Refuse { conflict, remedy } => {
+            Some(Finding::fail("conflict", format!("{}: {conflict}", planned.id), remedy.clone()))
+        }
+        Decision::Keep { .. } | Decision::Change(_) => None,
     };
-    plan.refusals().into_iter().map(refusal).collect()
+    told.filter_map(finding).collect()
 }
 
 /// Can everything be written: no read-only mount, no immutable file or directory, no mount point to replace?
@@ -170,7 +178,7 @@ mod tests {
             writes: Vec::new(),
             changes: changes.collect(),
         };
-        let (id, phase) = ("web/a".parse().unwrap(), chom_format::step::Phase::Install);
+        let (id, phase) = ("web/a".parse().unwrap(), Phase::Install);
         vec![Planned {
             id,
             component: "web".parse().unwrap(),

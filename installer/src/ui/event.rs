@@ -124,7 +124,10 @@ impl Event<'_> {
             Self::Waiting { what } => format!("waiting for {what}"),
             Self::Failed { cause } => (*cause).to_owned(),
             Self::Note { text } => (*text).to_owned(),
-            Self::RollingBack { cause } => format!("putting the host back: {cause}"),
+            // The whole error was told before, and is told again at the end.
+            Self::RollingBack { cause } => {
+                format!("putting the host back: {}", cause.lines().next().unwrap_or_default())
+            }
             Self::Restored { resource, outcome, number, of, .. } => {
                 format!("{number}/{of} {resource}: {outcome}")
             }
