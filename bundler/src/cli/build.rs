@@ -1,7 +1,7 @@
 //! `chom-bundle build`: the tarball of each chosen host.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use chom_format::{Exit, HostName};
@@ -15,7 +15,7 @@ use crate::build::{self, Kit, Target};
 use crate::cache::Cache;
 use crate::fetch;
 use crate::lock::{LockFile, LockFileError, LockOptions, LockRequest, resolve};
-use crate::pack::{self, summary};
+use crate::pack::{self, Packed, summary};
 use crate::render::Sources;
 use crate::resolve::Fleet;
 
@@ -34,19 +34,53 @@ pub struct Build {
     payloads: Payloads,
 }
 
+/// What a lock stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Terms {
+    /// People have read it: one that does not match the inventory is refused.
+    Reviewed,
+    /// Nobody reads it: one that does not match is made anew.
+    Scratch,
+}
+
+/// The lock that a build follows.
+struct Wanted<'a> {
+    path: &'a Path,
+    terms: Terms,
+    reading: JoinHandle<Result<LockFile, LockFileError>>,
+}
+
 impl Build {
+    /// The bundle of one host, for a command that goes on with it.
+    pub(super) fn of(host: &HostName, payloads: Payloads, installer: Option<PathBuf>) -> Self {
+        let hosts = Hosts { host: vec![host.to_string()], all: false };
+        Self { hosts, output: PathBuf::from("dist"), installer, payloads }
+    }
+
     /// Runs the command.
     pub fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
+        let bundles = self.bundles(ctx, &payloads::lock_path(ctx), Terms::Reviewed)?;
+        if ctx.printer.json_wanted() {
+            ctx.printer.json(&json!({ "format": 1, "bundles": bundles }));
+        }
+        for bundle in bundles.iter().filter(|_| !ctx.printer.json_wanted()) {
+            ctx.printer.line(bundle.path.display());
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Builds, after locking and fetching what is missing.
+    pub(super) fn bundles(&self, ctx: &Ctx, lock: &Path, terms: Terms) -> Result<Vec<Packed>, Error> {
         let mtime = pack::mtime(
             env::var_os("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned()).as_deref(),
         )?;
         // Read beside the inventory: neither needs the other, and both take about as long.
-        let path = payloads::lock_path(ctx);
+        let path = lock.to_owned();
         let reading = thread::spawn(move || LockFile::read(&path));
         let (fleet, catalog) = ctx.fleet()?;
         let hosts = self.hosts.pick(&fleet)?;
         let cache = self.payloads.open()?;
-        let lock = self.locked(ctx, &fleet, &hosts, &cache, reading)?;
+        let lock = self.locked(ctx, &fleet, &hosts, &cache, Wanted { path: lock, terms, reading })?;
         let sources = Sources::new(&catalog);
         let kit = Kit { fleet: &fleet, sources: &sources, lock: &lock, cache: &cache };
         let target = Target { output: &self.output, installer: self.installer.as_deref(), mtime };
@@ -55,17 +89,11 @@ impl Build {
             let built = build::build(&kit, host, &target)?;
             built.warnings.iter().for_each(|warning| ctx.printer.warn(warning));
             ctx.printer.detail(format_args!("{}: installer from {}", host.name, built.installer));
-            if !ctx.printer.json_wanted() {
-                ctx.printer.line(built.packed.path.display());
-                let (size, sha256) = (summary::size(built.packed.size), built.packed.sha256);
-                ctx.printer.say(format_args!("{}: {size}, sha256 {sha256}", host.name));
-            }
+            let (size, sha256) = (summary::size(built.packed.size), built.packed.sha256);
+            ctx.printer.say(format_args!("{}: {size}, sha256 {sha256}", host.name));
             bundles.push(built.packed);
         }
-        if ctx.printer.json_wanted() {
-            ctx.printer.json(&json!({ "format": 1, "bundles": bundles }));
-        }
-        Ok(Exit::Done)
+        Ok(bundles)
     }
 
     // A lock that is there is followed to the letter; one that is not there is made, and that is said.
@@ -75,13 +103,18 @@ impl Build {
         fleet: &Fleet,
         hosts: &[HostName],
         cache: &Cache,
-        reading: JoinHandle<Result<LockFile, LockFileError>>,
+        Wanted { path, terms, reading }: Wanted<'_>,
     ) -> Result<LockFile, Error> {
         let mut request = LockRequest::of(fleet)?;
-        let path = payloads::lock_path(ctx);
         let options = self.payloads.options();
         // The reading has no panic in it; were there one, the file is simply read again.
-        let file = match reading.join().unwrap_or_else(|_| LockFile::read(&path)) {
+        let read = reading.join().unwrap_or_else(|_| LockFile::read(path)).and_then(|file| match terms {
+            Terms::Scratch if file.lock.matches(&request).is_err() => {
+                Err(LockFileError::Missing(path.to_owned()))
+            }
+            _ => Ok(file),
+        });
+        let file = match read {
             Err(LockFileError::Missing(_)) if !options.offline => {
                 ctx.printer.say(format_args!("there is no {}: locking and fetching first", path.display()));
                 let progress = payloads::progress(&ctx.printer);
@@ -91,8 +124,8 @@ impl Build {
                     update: false,
                     fetch: options.clone(),
                 };
-                LockFile::write(&path, &resolve(&request, None, &wanted, &*progress)?)?;
-                LockFile::read(&path)?
+                LockFile::write(path, &resolve(&request, None, &wanted, &*progress)?)?;
+                LockFile::read(path)?
             }
             other => other?,
         };

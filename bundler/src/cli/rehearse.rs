@@ -7,22 +7,26 @@ use chom_format::manifest::Suite;
 use chom_format::{Exit, HostName, StepId};
 use clap::Args;
 
+use super::build::{Build, Terms};
+use super::payloads::{self, Payloads};
 use super::{Ctx, Error};
 use crate::cache::Cache;
 use crate::rehearse::bundle::BundleHead;
 use crate::rehearse::run::FaultKind;
-use crate::rehearse::{Cancel, Fault, LabOptions, RehearseError, RunOptions, Talk, capture, lab, rehearse};
+use crate::rehearse::{
+    Cancel, Fault, LabOptions, RehearseError, RunOptions, Talk, capture, lab, need, rehearse,
+};
 
 /// Install, break and roll back a bundle on a throw-away Debian host, and compare the host with what it was
 #[derive(Debug, Args)]
 pub struct RehearseArgs {
-    /// The host whose bundle is rehearsed: the newest in `dist/`
+    /// The host of the inventory whose bundle is built and rehearsed
     #[arg(long, value_name = "NAME", required_unless_present_any = ["bundle", "clean", "exceptions"])]
     pub host: Option<HostName>,
-    /// Rehearse this tarball
+    /// Rehearse this tarball, and build none
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
-    /// The Debian release of the throw-away host; otherwise that of the bundle
+    /// Another Debian release than the inventory's; it is locked apart, so that chom.lock stays as it is
     #[arg(long, value_name = "SUITE", value_parser = suite)]
     pub suite: Option<Suite>,
     /// Leave the host running and say how to enter it
@@ -46,9 +50,11 @@ pub struct RehearseArgs {
     /// Make the base system from this archive, and not from this machine's apt sources (`ADDRESS [SUITE]`, repeatable)
     #[arg(long, value_name = "ADDRESS")]
     pub mirror: Vec<String>,
-    /// Keep base systems and hosts here
-    #[arg(long, value_name = "DIR", env = "CHOM_CACHE")]
-    pub cache: Option<PathBuf>,
+    /// Put this chom-install into the bundle, and no other
+    #[arg(long, value_name = "FILE")]
+    pub installer: Option<PathBuf>,
+    #[command(flatten)]
+    payloads: Payloads,
     /// End every host that was kept, and do nothing else
     #[arg(long)]
     pub clean: bool,
@@ -63,13 +69,14 @@ impl RehearseArgs {
             exceptions(ctx);
             return Ok(Exit::Done);
         }
-        let cache = self.cache.clone().unwrap_or_else(Cache::default_dir);
+        let cache = self.payloads.cache.clone().unwrap_or_else(Cache::default_dir);
         if self.clean {
             let ended = lab::clean(&cache)?;
             ctx.printer.say(format_args!("ended {} rehearsal(s)", ended.len()));
             return Ok(Exit::Done);
         }
-        let options = self.options(cache)?;
+        need::check().map_err(RehearseError::from)?;
+        let options = self.options(ctx, cache)?;
         let printer = &ctx.printer;
         let sink = |since: Duration, line: &str| {
             printer.say(format_args!("[{:6.1} s] {line}", since.as_secs_f64()));
@@ -88,11 +95,11 @@ impl RehearseArgs {
         Ok(report.exit())
     }
 
-    fn options(self, cache: PathBuf) -> Result<RunOptions, RehearseError> {
-        let bundle = match (self.bundle, &self.host) {
-            (Some(bundle), _) => bundle,
-            (None, Some(host)) => newest(Path::new("dist"), host)?,
-            (None, None) => return Err(no_bundle("dist", "nothing was named")),
+    fn options(self, ctx: &mut Ctx, cache: PathBuf) -> Result<RunOptions, Error> {
+        let bundle = match (&self.bundle, &self.host) {
+            (Some(bundle), _) => bundle.clone(),
+            (None, Some(host)) => self.built(ctx, host, &cache)?,
+            (None, None) => return Err(no_bundle().into()),
         };
         let head = BundleHead::read(&bundle)?;
         let mut faults = Vec::new();
@@ -113,6 +120,31 @@ impl RehearseArgs {
             installer_args: self.installer_arg,
         })
     }
+
+    /// Builds the bundle, as `chom-bundle build` does.
+    fn built(&self, ctx: &mut Ctx, host: &HostName, cache: &Path) -> Result<PathBuf, Error> {
+        let build = Build::of(host, self.payloads.clone(), self.installer.clone());
+        let (fleet, _) = ctx.fleet()?;
+        let own = fleet.hosts.get(host).map(|host| host.suite);
+        let bundles = match self.suite {
+            Some(suite) if Some(suite) != own => {
+                ctx.globals.set.push(format!("{host}.suite={}", suite.name()));
+                let lock = cache.join(format!("rehearse-{host}-{}.lock", suite.name()));
+                build.bundles(ctx, &lock, Terms::Scratch)?
+            }
+            _ => build.bundles(ctx, &payloads::lock_path(ctx), Terms::Reviewed)?,
+        };
+        let built = bundles.into_iter().next().map(|bundle| bundle.path);
+        built.ok_or_else(|| no_bundle().into())
+    }
+}
+
+fn no_bundle() -> RehearseError {
+    RehearseError::Bundle {
+        path: PathBuf::from("dist"),
+        why: "no bundle was built".to_owned(),
+        hint: "name a host of the inventory with --host, or a tarball with --bundle".to_owned(),
+    }
 }
 
 fn parse(bundle: &Path, step: &str) -> Result<StepId, RehearseError> {
@@ -121,27 +153,6 @@ fn parse(bundle: &Path, step: &str) -> Result<StepId, RehearseError> {
         why: error.to_string(),
         hint: "chom-bundle inspect lists the steps".to_owned(),
     })
-}
-
-/// The newest bundle of a host in a folder.
-fn newest(folder: &Path, host: &HostName) -> Result<PathBuf, RehearseError> {
-    let prefix = format!("{host}-");
-    let bundles = std::fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        name.starts_with(&prefix) && name.ends_with(".tar.gz")
-    });
-    let found = bundles.max_by_key(|entry| entry.metadata().and_then(|about| about.modified()).ok());
-    found
-        .map(|entry| entry.path())
-        .ok_or_else(|| no_bundle(&folder.to_string_lossy(), &format!("no bundle of {host}")))
-}
-
-fn no_bundle(folder: &str, why: &str) -> RehearseError {
-    RehearseError::Bundle {
-        path: PathBuf::from(folder),
-        why: why.to_owned(),
-        hint: "make one with chom-bundle build, or name one with --bundle".to_owned(),
-    }
 }
 
 fn suite(text: &str) -> Result<Suite, String> {
@@ -177,22 +188,5 @@ mod tests {
     fn releases_are_known_by_their_name() {
         assert_eq!(suite("trixie"), Ok(Suite::Trixie));
         assert_eq!(suite("sid"), Err("known releases: bookworm, trixie".to_owned()));
-    }
-
-    #[test]
-    fn the_newest_bundle_of_the_host_is_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        let host: HostName = "mentat".parse().unwrap();
-        assert!(newest(folder.path(), &host).is_err());
-        for (name, age) in [
-            ("mentat-1-a.tar.gz", 9),
-            ("mentat-2-b.tar.gz", 1),
-            ("other-1-c.tar.gz", 0),
-            ("mentat-2-b.tar.gz.sha256", 0),
-        ] {
-            let file = std::fs::File::create(folder.path().join(name)).unwrap();
-            file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
-        }
-        assert!(newest(folder.path(), &host).unwrap().ends_with("mentat-2-b.tar.gz"));
     }
 }
