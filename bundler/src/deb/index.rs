@@ -21,13 +21,10 @@ const FIELDS: &[&str] = &[
     "Section",
     "Pre-Depends",
     "Depends",
-    "Recommends",
-    "Suggests",
     "Conflicts",
     "Breaks",
     "Replaces",
     "Provides",
-    "Enhances",
     "Installed-Size",
 ];
 

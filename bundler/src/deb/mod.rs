@@ -8,6 +8,8 @@ mod control;
 mod error;
 mod index;
 mod members;
+#[cfg(test)]
+mod tests;
 
 pub use control::{Control, control};
 pub use error::DebError;
