@@ -207,3 +207,92 @@ fn read(sys: &dyn Sys, path: &HostPath) -> Result<String, SysError> {
 fn parse(text: &str) -> Result<HostPath, SysError> {
     text.parse().map_err(|error| SysError::other("name", text, format!("{error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::lchown;
+
+    use super::*;
+    use crate::resource::Resource;
+    use crate::sys::RealSys;
+
+    const BEFORE: &str = "root:x:0:0::/root:/bin/sh\n";
+    const OURS: &str = "app:x:990:990::/:/usr/sbin/nologin\n";
+    const THEIRS: &str = "theirs:x:1001:1001::/home/theirs:/bin/sh\n";
+
+    struct Host {
+        dir: tempfile::TempDir,
+        store: Store,
+        account: Resource,
+        saved: Saved,
+        after: Value,
+    }
+
+    /// A host on which the account was made.
+    fn host() -> Host {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        for path in ["etc", "srv", "var/lib/chom/objects", "var/lib/chom/attic"] {
+            fs::create_dir_all(dir.path().join(path)).unwrap();
+        }
+        fs::write(dir.path().join("etc/passwd"), BEFORE).unwrap();
+        fs::write(dir.path().join("etc/group"), "root:x:0:\n").unwrap();
+        let store = Store {
+            objects: "/var/lib/chom/objects".parse().unwrap(),
+            attic: "/var/lib/chom/attic/000001".parse().unwrap(),
+        };
+        let account = Resource::Account { name: "app".parse().unwrap() };
+        let mut sys = RealSys::new(dir.path());
+        let saved = account.restore().save(&mut sys, &store).unwrap();
+        fs::write(dir.path().join("etc/passwd-"), BEFORE).unwrap();
+        fs::write(dir.path().join("etc/passwd"), format!("{BEFORE}{OURS}")).unwrap();
+        fs::write(dir.path().join("etc/group"), "root:x:0:\napp:x:990:\n").unwrap();
+        let after = account.restore().after(&mut sys, &store, &saved).unwrap();
+        Host { dir, store, account, saved, after }
+    }
+
+    impl Host {
+        fn restore(&self, after: Option<&Value>) -> Restored {
+            let mut sys = RealSys::new(self.dir.path());
+            self.account.restore().restore(&mut sys, &self.store, &self.saved, after).unwrap()
+        }
+
+        fn text(&self, path: &str) -> String {
+            fs::read_to_string(self.dir.path().join(path)).unwrap()
+        }
+
+        fn is_as_before(&self) -> bool {
+            let sys = RealSys::new(self.dir.path());
+            self.account.restore().fingerprint(&sys).unwrap() == self.saved.fingerprint
+        }
+    }
+
+    #[test]
+    fn the_files_are_as_before_times_and_backups_included() {
+        for known in [false, true] {
+            let host = host();
+            assert_eq!(host.restore(known.then_some(&host.after)), Restored::Restored);
+            assert!(host.is_as_before());
+            assert_eq!(host.restore(known.then_some(&host.after)), Restored::AlreadyBefore);
+        }
+    }
+
+    #[test]
+    fn accounts_that_others_made_since_stay() {
+        let host = host();
+        fs::write(host.dir.path().join("etc/passwd"), format!("{BEFORE}{OURS}{THEIRS}")).unwrap();
+        assert_eq!(host.restore(Some(&host.after)), Restored::Foreign { kept: Vec::new() });
+        assert_eq!(host.text("etc/passwd"), format!("{BEFORE}{THEIRS}"));
+        assert_eq!(host.text("etc/group"), "root:x:0:\n");
+    }
+
+    #[test]
+    fn an_account_that_owns_something_stays_and_is_named() {
+        let host = host();
+        fs::write(host.dir.path().join("srv/data"), "").unwrap();
+        lchown(host.dir.path().join("srv/data"), Some(990), Some(0)).unwrap();
+        let Restored::Stuck { reason } = host.restore(Some(&host.after)) else { panic!("deleted") };
+        assert!(reason.contains("/srv/data"), "{reason}");
+        assert!(host.text("etc/passwd").contains(OURS));
+    }
+}

@@ -7,7 +7,7 @@ const EXACT: [&str; 2] = ["/etc", "/usr"];
 const SHARED: [&str; 5] = ["/var", "/opt", "/srv", "/root", "/boot"];
 
 /// Not even looked at: volatile, large, or our own. Packages bring nothing here that lasts.
-const SKIPPED: [&str; 10] = [
+const SKIPPED: [&str; 8] = [
     "/var/lib/chom",
     "/var/cache/apt",
     "/var/lib/apt/lists",
@@ -16,12 +16,10 @@ const SKIPPED: [&str; 10] = [
     "/var/lock",
     "/var/log/journal",
     "/var/lib/systemd/coredump",
-    "/var/lib/dpkg/lock",
-    "/var/lib/dpkg/lock-frontend",
 ];
 
 /// Directories whose content is data and may be millions of files: they are looked at, and not into.
-const OPAQUE: [&str; 12] = [
+const OPAQUE: [&str; 10] = [
     "/var/lib/mysql",
     "/var/lib/postgresql",
     "/var/lib/redis",
@@ -32,9 +30,10 @@ const OPAQUE: [&str; 12] = [
     "/var/lib/lxc",
     "/var/lib/kubelet",
     "/var/lib/snapd",
-    "/var/www",
-    "/var/mail",
 ];
+
+/// Directories that may hold whole sites and mailboxes: not looked into when they were there before the run.
+const OTHERS: [&str; 3] = ["/var/www", "/var/mail", "/srv"];
 
 /// Copied as a whole, for nothing else can tell what was in it: configuration, and the memory of dpkg and of
 /// the helpers that maintainer scripts call. Everything here is put back exactly, also below `/var`.
@@ -71,6 +70,10 @@ pub(super) fn is_skipped(path: &str) -> bool {
 
 pub(super) fn is_opaque(path: &str) -> bool {
     OPAQUE.contains(&path)
+}
+
+pub(super) fn belongs_to_others(path: &str) -> bool {
+    OTHERS.contains(&path)
 }
 
 /// Whether every change at a path is ours.

@@ -42,7 +42,7 @@ pub(super) struct Copy {
 impl Before {
     /// Looks, and copies into the store.
     pub(super) fn take(sys: &mut dyn Sys, store: &Store, replaces: &[PackageName]) -> Result<Self, SysError> {
-        let scan = Scan::take(sys)?;
+        let scan = Scan::take(sys, None)?;
         let packages = Installed::read(sys)?;
         let paths = worth_copying(sys, &scan, replaces)?;
         let mut copies = BTreeMap::new();

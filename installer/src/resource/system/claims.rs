@@ -3,6 +3,9 @@
 //! Services write to `/var` while dpkg runs. A change there is the packages' when their own lists name the
 //! path, when it lies in a directory that is theirs and new, when it belongs to an account that they made, or
 //! when it is a directory that appeared right beside those of other programs while they were installed.
+//!
+//! When a run was cut off, a while may have passed since. What came after dpkg's last sign of life is somebody
+//! else's.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -12,10 +15,21 @@ use chom_format::{HostPath, PackageName};
 use super::areas;
 use super::entry::{Entry, Scan};
 use super::packages::listed;
-use crate::sys::{Kind, Sys, SysError};
+use crate::sys::{Kind, Stamp, Sys, SysError};
 
 /// Where programs have a directory each.
-const NURSERIES: [&str; 4] = ["/var/lib", "/var/cache", "/var/log", "/var/spool"];
+const NURSERIES: [&str; 5] = ["/var", "/var/lib", "/var/cache", "/var/log", "/var/spool"];
+
+/// What dpkg writes with every package.
+const SIGNS_OF_LIFE: [&str; 5] = [
+    "/var/lib/dpkg",
+    "/var/lib/dpkg/info",
+    "/var/lib/dpkg/status",
+    "/var/lib/dpkg/updates",
+    "/var/log/dpkg.log",
+];
+// In seconds.
+const LONGEST_SCRIPT: i64 = 60;
 
 /// What is known of the packages that were brought or replaced.
 #[derive(Debug, Default)]
@@ -23,8 +37,8 @@ pub(super) struct Claims {
     /// The paths that their lists name.
     pub(super) listed: BTreeSet<String>,
     uids: BTreeSet<u32>,
-    /// The scans lie just before and just after the run: what appeared in between is its work.
-    closely: bool,
+    /// Until when the packages were at work; none when that is now.
+    until: Option<Stamp>,
 }
 
 impl Claims {
@@ -34,9 +48,9 @@ impl Claims {
         before: &Scan,
         known_uids: &BTreeSet<u32>,
         packages: impl Iterator<Item = &'a PackageName>,
-        closely: bool,
+        until: Option<Stamp>,
     ) -> Result<Self, SysError> {
-        let mut claims = Self { closely, ..Self::default() };
+        let mut claims = Self { until, ..Self::default() };
         for package in packages {
             claims.listed.extend(listed(sys, before, package)?);
         }
@@ -53,7 +67,12 @@ impl Claims {
             || self.listed.contains(text)
             || parent.as_ref().is_some_and(|parent| theirs.contains(parent))
             || self.uids.contains(&entry.attrs.uid)
-            || (self.closely && entry.kind == Kind::Dir && in_nursery())
+            || (entry.kind == Kind::Dir && in_nursery() && !self.is_later(entry))
+    }
+
+    /// Whether a path came into being, or was changed, when the packages were no longer at work.
+    pub(super) fn is_later(&self, entry: &Entry) -> bool {
+        self.until.is_some_and(|until| entry.ctime > until)
     }
 
     /// Whether the change of a path that was there is theirs.
@@ -63,6 +82,16 @@ impl Claims {
         // A directory that others share changes its time with every name in it.
         areas::is_exact(text) || (self.listed.contains(text) && !dirs)
     }
+}
+
+/// dpkg's last sign of life, with some time for the script that it was running then.
+pub(super) fn last_sign_of_life(sys: &dyn Sys) -> Result<Stamp, SysError> {
+    let mut last = Stamp { sec: 0, nsec: 0 };
+    for text in SIGNS_OF_LIFE {
+        let path = text.parse().map_err(|error| SysError::other("name", text, format!("{error}")))?;
+        last = last.max(sys.meta(&path)?.map_or(last, |meta| meta.mtime));
+    }
+    Ok(Stamp { sec: last.sec.saturating_add(LONGEST_SCRIPT), ..last })
 }
 
 /// The users that there are.

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::super::Resource;
 use super::areas;
 use super::before::Before;
-use super::claims::Claims;
+use super::claims::{Claims, last_sign_of_life};
 use super::entry::{Entry, Scan};
 use super::packages::Installed;
-use crate::sys::{Kind, Sys, SysError};
+use crate::sys::{Kind, Stamp, Sys, SysError};
 
 const ACCOUNT_FILES: [&str; 4] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"];
 
@@ -30,8 +30,8 @@ pub(super) struct Delta {
 pub(super) struct Change {
     pub(super) was: Option<Entry>,
     pub(super) is: Option<Entry>,
-    /// A package owns it: it can be had again, and need not be kept.
-    pub(super) listed: bool,
+    /// It is the packages' work and can be had again; otherwise it is kept when it must leave.
+    pub(super) ours: bool,
 }
 
 impl Delta {
@@ -42,7 +42,7 @@ impl Delta {
         brings: &[PackageName],
         replaces: &[PackageName],
     ) -> Result<Self, SysError> {
-        let mut delta = Self::between(sys, before, brings, replaces, true)?;
+        let mut delta = Self::between(sys, before, brings, replaces, None)?;
         delta.packages = Installed::read(sys)?;
         delta.done = true;
         Ok(delta)
@@ -55,7 +55,8 @@ impl Delta {
         brings: &[PackageName],
         replaces: &[PackageName],
     ) -> Result<Self, SysError> {
-        Self::between(sys, before, brings, replaces, false)
+        let until = last_sign_of_life(sys)?;
+        Self::between(sys, before, brings, replaces, Some(until))
     }
 
     fn between(
@@ -63,11 +64,11 @@ impl Delta {
         before: &Before,
         brings: &[PackageName],
         replaces: &[PackageName],
-        closely: bool,
+        until: Option<Stamp>,
     ) -> Result<Self, SysError> {
-        let now = Scan::take(sys)?;
+        let now = Scan::take(sys, Some(&before.scan))?;
         let packages = brings.iter().chain(replaces);
-        let claims = Claims::of(sys, &before.scan, &before.uids, packages, closely)?;
+        let claims = Claims::of(sys, &before.scan, &before.uids, packages, until)?;
         let mut delta = Self::default();
         let mut new = BTreeSet::new();
         for (path, is) in &now.0 {
@@ -90,8 +91,10 @@ impl Delta {
     }
 
     fn add(&mut self, path: &HostPath, was: Option<&Entry>, is: Option<&Entry>, claims: &Claims) {
-        let listed = claims.listed.contains(path.as_str()) || is_dpkg_temporary(path.name());
-        let change = Change { was: was.cloned(), is: is.cloned(), listed };
+        let ours = claims.listed.contains(path.as_str())
+            || is_dpkg_temporary(path.name())
+            || is.is_none_or(|is| !claims.is_later(is));
+        let change = Change { was: was.cloned(), is: is.cloned(), ours };
         self.paths.insert(path.clone(), change);
     }
 

@@ -98,8 +98,9 @@ impl Entry {
 pub(super) struct Scan(pub(super) BTreeMap<HostPath, Entry>);
 
 impl Scan {
-    /// Looks at everything. Other file systems mounted below an area are not entered.
-    pub(super) fn take(sys: &dyn Sys) -> Result<Self, SysError> {
+    /// Looks at everything; once more, when `before` tells what was there. Other file systems mounted below
+    /// an area are not entered.
+    pub(super) fn take(sys: &dyn Sys, before: Option<&Self>) -> Result<Self, SysError> {
         let mut scan = Self::default();
         let root = HostPath::root();
         for name in sys.list(&root)? {
@@ -114,14 +115,23 @@ impl Scan {
             scan.0.insert(path.clone(), entry);
             if dir {
                 let device = sys.meta(&path)?.map_or(0, |meta| meta.dev);
-                scan.descend(sys, &path, device)?;
+                scan.descend(sys, &path, device, before)?;
             }
         }
         Ok(scan)
     }
 
-    /// Adds all that lies below a directory.
-    pub(super) fn descend(&mut self, sys: &dyn Sys, dir: &HostPath, device: u64) -> Result<(), SysError> {
+    fn descend(
+        &mut self,
+        sys: &dyn Sys,
+        dir: &HostPath,
+        device: u64,
+        before: Option<&Self>,
+    ) -> Result<(), SysError> {
+        let was_there = before.is_none_or(|before| before.0.contains_key(dir));
+        if areas::is_opaque(dir.as_str()) || (areas::belongs_to_others(dir.as_str()) && was_there) {
+            return Ok(());
+        }
         for name in sys.list(dir)? {
             let path = below(dir, &name)?;
             if areas::is_skipped(path.as_str()) {
@@ -129,12 +139,10 @@ impl Scan {
             }
             // It may have gone since it was listed.
             let Some(entry) = Entry::look(sys, &path)? else { continue };
-            let enter = entry.kind == Kind::Dir
-                && !areas::is_opaque(path.as_str())
-                && sys.meta(&path)?.is_some_and(|meta| meta.dev == device);
+            let enter = entry.kind == Kind::Dir && sys.meta(&path)?.is_some_and(|meta| meta.dev == device);
             self.0.insert(path.clone(), entry);
             if enter {
-                self.descend(sys, &path, device)?;
+                self.descend(sys, &path, device, before)?;
             }
         }
         Ok(())

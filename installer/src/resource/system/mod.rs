@@ -57,7 +57,7 @@ impl Restore for SystemResource<'_> {
     }
 
     fn fingerprint(&self, sys: &dyn Sys) -> Result<Fingerprint, SysError> {
-        Ok(Scan::take(sys)?.fingerprint())
+        Ok(Scan::take(sys, None)?.fingerprint())
     }
 
     fn after(&self, sys: &mut dyn Sys, store: &Store, saved: &Saved) -> Result<Value, SysError> {

@@ -88,7 +88,7 @@ impl Host {
 
     fn age(&self) {
         let mut sys = self.sys();
-        let paths: Vec<HostPath> = Scan::take(&sys).unwrap().0.into_keys().collect();
+        let paths: Vec<HostPath> = Scan::take(&sys, None).unwrap().0.into_keys().collect();
         for (number, path) in (0..).zip(paths.iter().rev()) {
             let mtime = Stamp { sec: 1_500_000_000 + number, nsec: 987_654_321 };
             let attrs = Attrs { mtime, ..sys.attrs(path).unwrap().unwrap() };
@@ -114,7 +114,7 @@ impl Host {
 
     /// Everything visible but what the services did meanwhile.
     fn picture(&self) -> Vec<String> {
-        let scan = Scan::take(&self.sys()).unwrap();
+        let scan = Scan::take(&self.sys(), None).unwrap();
         let live = |path: &str| path.starts_with("/var/lib/live") || path == "/var/log/syslog";
         let line = |(path, entry): (&HostPath, &super::entry::Entry)| {
             let content = fs::read(path.under(self.dir.path())).unwrap_or_default();
@@ -210,11 +210,32 @@ fn a_run_that_was_cut_off_anywhere_is_taken_back() {
         host.restore(&saved, None);
         assert_eq!(host.picture(), before, "configured: {configured}");
         assert_eq!(host.differences(&saved, None), Vec::<String>::new());
-        // What no package owns might be somebody's: it is kept.
-        let kept = attic(&host);
-        assert_eq!(kept.contains(&"made by a script".to_owned()), configured, "{kept:?}");
-        assert!(!kept.contains(&"daemon".to_owned()) || !configured, "{kept:?}");
+        assert_eq!(attic(&host), Vec::<String>::new());
     }
+}
+
+#[test]
+fn what_came_long_after_a_run_was_cut_off_is_kept() {
+    let host = Host::new();
+    let before = host.picture();
+    let saved = host.save();
+    host.unpack();
+    // dpkg was last seen long ago, and the host went on without us.
+    for path in ["var/lib/dpkg", "var/lib/dpkg/info", "var/lib/dpkg/status"] {
+        let mut sys = host.sys();
+        let path = format!("/{path}").parse().unwrap();
+        let attrs =
+            Attrs { mtime: Stamp { sec: 1_600_000_000, nsec: 0 }, ..sys.attrs(&path).unwrap().unwrap() };
+        sys.effect(&Effect::SetAttrs { path: &path, attrs: &attrs }).unwrap();
+    }
+    host.write("etc/theirs.conf", "theirs\n");
+    host.write("var/lib/theirs/data", "theirs too\n");
+    let Restored::Foreign { .. } = host.restore(&saved, None) else { panic!("nothing was kept") };
+    assert!(attic(&host).contains(&"theirs\n".to_owned()));
+    assert!(host.at("var/lib/theirs/data").exists());
+    fs::remove_dir_all(host.at("var/lib/theirs")).unwrap();
+    let missing: Vec<String> = before.into_iter().filter(|line| !host.picture().contains(line)).collect();
+    assert_eq!(missing.len(), 1, "only the time of /var/lib is theirs: {missing:?}");
 }
 
 #[test]

@@ -82,8 +82,9 @@ impl Undo<'_> {
                 Kind::Dir => {
                     // Nothing of ours is in it by then; what else is in it came later, and somebody may want it.
                     self.flush(&mut ops)?;
-                    self.clear(path)?;
-                    ops.push(Op::RemoveDir((*path).clone()));
+                    if self.clear(path)? {
+                        ops.push(Op::RemoveDir((*path).clone()));
+                    }
                 }
                 Kind::File if self.is_of_others(change, &now) => {
                     self.flush(&mut ops)?;
@@ -100,15 +101,22 @@ impl Undo<'_> {
         if self.delta.done {
             return change.is.as_ref().is_none_or(|is| !is.looks_like(now));
         }
-        !change.listed && now.size > 0
+        !change.ours && now.size > 0
     }
 
-    fn clear(&mut self, dir: &HostPath) -> Result<(), SysError> {
-        for name in self.sys.list(dir)? {
+    /// Puts away what is in a directory. Whether the directory itself is left.
+    fn clear(&mut self, dir: &HostPath) -> Result<bool, SysError> {
+        let names = self.sys.list(dir)?;
+        // A database is kept as one, and not as its files.
+        if areas::is_opaque(dir.as_str()) && !names.is_empty() {
+            self.put_away(dir)?;
+            return Ok(false);
+        }
+        for name in names {
             let path = super::super::store::below(dir, &name)?;
             self.put_away(&path)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn put_away(&mut self, path: &HostPath) -> Result<(), SysError> {
@@ -176,11 +184,18 @@ impl Undo<'_> {
         links: &mut BTreeMap<u64, HostPath>,
     ) -> Result<Option<Op>, SysError> {
         let now = now.filter(|now| now.kind != Kind::Dir);
-        let alike = now.is_some_and(|now| was.looks_like(now));
-        if alike && !differs_in_content(self.sys, self.before, path)? {
-            return Ok(None);
+        if let Some(now) = now.filter(|now| (now.kind, now.size) == (was.kind, was.size))
+            && self.before.copies.contains_key(path)
+            && !differs_in_content(self.sys, self.before, path)?
+        {
+            // The content is right: the file keeps its inode, which others may have open or locked.
+            let right = was.looks_like(now);
+            return Ok((!right).then(|| Op::SetAttrs(path.clone(), was.attrs.clone())));
         }
         let Some(copy) = self.before.copies.get(path) else {
+            if now.is_some_and(|now| was.looks_like(now)) {
+                return Ok(None);
+            }
             // The content cannot have changed without the time; only the rest has.
             if now.is_some_and(|now| (now.size, now.attrs.mtime) == (was.size, was.attrs.mtime)) {
                 return Ok(Some(Op::SetAttrs(path.clone(), was.attrs.clone())));
