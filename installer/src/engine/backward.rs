@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::prove::Proof;
+use super::prove::{Covers, Proof};
 use super::report::{Ending, Failure, Report};
 use super::{Engine, Event, Open};
 use crate::journal::Record;
@@ -39,19 +39,42 @@ impl Engine<'_> {
         let mut broken = self.note_if_possible(open, &Record::RollingBack { cause: cause.to_owned() });
         self.release_reserve(open);
         self.quiesce(open);
-        for pass in [Pass::Paths, Pass::Units, Pass::Listings] {
-            if pass == Pass::Units {
-                self.reload_manager(open);
+        let mut proof = self.round(open, &mut broken);
+        if !proof.conflicts.is_empty() {
+            // What was in the way of one resource may be gone now that the others are back.
+            let text = format!("once more: {}", proof.conflicts.join("; "));
+            self.tell(open, &Event::Note { text: &text });
+            for (resource, reason) in proof.unexpected {
+                let restored = Restored::Stuck { reason };
+                broken = broken.or(self.note_if_possible(open, &Record::Restored { resource, restored }));
             }
-            broken = broken.or(self.restore_all(open, pass));
+            broken = broken.or(self.note_if_possible(open, &Record::RollingBack { cause: cause.to_owned() }));
+            proof = self.round(open, &mut broken);
         }
-        self.tell(open, &Event::Proving);
-        let mut proof = self.prove(open);
         if let Err(error) = self.sys.effect(&Effect::Sync) {
             proof.conflicts.push(format!("what was put back may not be on the disk: {error}"));
         }
         proof.conflicts.extend(broken.map(|error| format!("the journal could not be written: {error}")));
         self.conclude(open, proof)
+    }
+
+    /// Puts back whatever is not back, and reads everything.
+    fn round(&mut self, open: &mut Open, broken: &mut Option<String>) -> Proof {
+        let covers = self.covers(open);
+        let known = covers.as_ref().ok().cloned().unwrap_or_default();
+        for pass in [Pass::Paths, Pass::Units, Pass::Listings] {
+            if pass == Pass::Units {
+                self.reload_manager(open);
+            }
+            let error = self.restore_all(open, pass, &known);
+            *broken = broken.take().or(error);
+        }
+        self.tell(open, &Event::Proving);
+        let mut proof = self.prove(open, &known);
+        if let Err(error) = covers {
+            proof.conflicts.push(format!("what was put back could not be compared: {error}"));
+        }
+        proof
     }
 
     fn conclude(&mut self, open: &mut Open, mut proof: Proof) -> Report {
@@ -76,9 +99,9 @@ impl Engine<'_> {
     }
 
     /// Restores one kind after the other in the reverse order of saving. The error of the journal, if there was one.
-    fn restore_all(&mut self, open: &mut Open, pass: Pass) -> Option<String> {
+    fn restore_all(&mut self, open: &mut Open, pass: Pass, covers: &Covers) -> Option<String> {
         let mut broken = None;
-        for (resource, saved) in self.in_reverse(open, pass) {
+        for (resource, saved) in in_reverse(open, pass, covers) {
             let after = open.state.after.get(&resource).cloned();
             let restored = resource
                 .restore()
@@ -89,17 +112,6 @@ impl Engine<'_> {
             broken = broken.or(self.note_if_possible(open, &record));
         }
         broken
-    }
-
-    fn in_reverse(&mut self, open: &Open, pass: Pass) -> Vec<(Resource, Saved)> {
-        let covered = self.covered(open).unwrap_or_default();
-        let due = |(resource, _): &&(Resource, Saved)| {
-            pass == Pass::of(resource)
-                && !open.state.restored.contains_key(resource)
-                // The listing of a directory that is gone, or that another resource has put back.
-                && !(pass == Pass::Listings && covered.contains(resource))
-        };
-        open.state.saved.iter().rev().filter(due).cloned().collect()
     }
 
     /// Stops units that this transaction may have started, so that no service writes into what is put back.
@@ -157,6 +169,18 @@ impl Engine<'_> {
         open.state.apply(record);
         Some(error.to_string())
     }
+}
+
+/// What is left to be put back, last saved first. What went with another resource that is back already is
+/// not: its directory may be gone. The listings come when everything else is back, so that only those are
+/// left that nothing else has put back.
+fn in_reverse(open: &Open, pass: Pass, covers: &Covers) -> Vec<(Resource, Saved)> {
+    let due = |(resource, _): &&(Resource, Saved)| {
+        pass == Pass::of(resource)
+            && !open.state.restored.contains_key(resource)
+            && !open.is_settled(resource, covers)
+    };
+    open.state.saved.iter().rev().filter(due).cloned().collect()
 }
 
 /// The three kinds of resource in the order in which they come back.

@@ -14,9 +14,9 @@ use super::{Engine, EngineError, Event, Open, touch};
 use crate::check::{Progress, Report as CheckReport};
 use crate::journal::{JournalError, Record};
 use crate::receipt::Receipt;
-use crate::resource::{Resource, private};
+use crate::resource::{Resource, private, walk};
 use crate::step::{Context, StepError};
-use crate::sys::{Effect, Source, SysError, interrupt};
+use crate::sys::{Effect, Kind, Source, SysError, interrupt};
 use crate::transaction::prune;
 
 /// Restoring needs room for one file at a time and for what the run removed; of a whole system at most this.
@@ -194,10 +194,32 @@ impl Engine<'_> {
 
     /// After the commit: nothing here can fail the run.
     fn tidy(&mut self, open: &mut Open, order: &Order<'_>) {
+        if let Err(error) = self.read_once(open) {
+            let text = format!("what was installed could not be read: {error}");
+            self.tell(open, &Event::Note { text: &text });
+        }
         if let Err(error) = prune(self.sys, &self.files, order.options.keep) {
             let text = format!("old transactions could not be removed: {error}");
             self.tell(open, &Event::Note { text: &text });
         }
+    }
+}
+
+impl Engine<'_> {
+    /// Reads what was installed, so that the door remembers it and the next run need not.
+    fn read_once(&self, open: &Open) -> Result<(), SysError> {
+        for resource in &open.state.touched {
+            let (Resource::Path { path, .. } | Resource::Folder { path }) = resource else { continue };
+            let below = match resource {
+                Resource::Folder { .. } => walk(self.sys, path)?,
+                _ => Vec::new(),
+            };
+            let own = self.sys.meta(path)?.map(|meta| (path.clone(), meta));
+            for (path, _) in own.into_iter().chain(below).filter(|(_, meta)| meta.kind == Kind::File) {
+                self.sys.digest(&path)?;
+            }
+        }
+        Ok(())
     }
 }
 

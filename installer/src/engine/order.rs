@@ -6,12 +6,8 @@ use chom_format::step::Phase;
 use chom_format::{CheckSpec, HostPath, StepId};
 
 use crate::check::{Before, Progress, Report, Runner};
-use crate::plan::Plan;
-use crate::step::{Change, Context, Decision, Entry, Planned, Step};
+use crate::step::{Change, Context, Step};
 use crate::sys::{PathState, Sys};
-
-// The longest step is a package set on a slow disk.
-const STEP_DEADLINE: Duration = Duration::from_secs(1800);
 
 /// An installation: a plan that was shown and agreed to.
 pub struct Order<'a> {
@@ -29,25 +25,6 @@ pub struct Order<'a> {
     pub checks: &'a dyn Checks,
     /// How it is done.
     pub options: Options,
-}
-
-impl<'a> Order<'a> {
-    /// The tasks of a plan, with the steps that it was made from.
-    pub fn tasks(plan: &Plan, entries: &'a [Entry]) -> Vec<Task<'a>> {
-        let task = |(planned, _): (&Planned, Context)| {
-            let entry = entries.iter().find(|entry| entry.id == planned.id)?;
-            let Decision::Change(change) = &planned.decision else { return None };
-            Some(Task {
-                id: planned.id.clone(),
-                phase: planned.phase,
-                step: entry.step.as_ref(),
-                change: change.clone(),
-                seen: planned.seen.clone(),
-                deadline: STEP_DEADLINE,
-            })
-        };
-        plan.effects().into_iter().filter_map(task).collect()
-    }
 }
 
 /// One change of the plan.

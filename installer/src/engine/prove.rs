@@ -1,6 +1,6 @@
 //! The proof: everything that a transaction touched is read again and compared with how it was saved.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::report::{Ending, Report};
 use super::{Engine, Open};
@@ -16,27 +16,43 @@ pub(super) struct Proof {
     pub(super) exceptions: Vec<String>,
     /// Not as before.
     pub(super) conflicts: Vec<String>,
+    /// Those of them that were taken for being back until they were read.
+    pub(super) unexpected: Vec<(Resource, String)>,
 }
 
+/// Which resources are settled with which others, saved before them.
+pub(super) type Covers = BTreeMap<Resource, Vec<Resource>>;
+
 impl Engine<'_> {
-    pub(super) fn prove(&mut self, open: &Open) -> Proof {
+    /// What covers what. Without it everything would be proved by itself, which is more than is true.
+    pub(super) fn covers(&self, open: &Open) -> Result<Covers, SysError> {
+        let mut covers = Covers::new();
+        for (index, (resource, saved)) in open.state.saved.iter().enumerate() {
+            let later: Vec<&Resource> =
+                open.state.saved.iter().skip(index + 1).map(|(later, _)| later).collect();
+            let after = open.state.after.get(resource);
+            for covered in resource.restore().covered(self.sys, &open.store, saved, after, &later)? {
+                covers.entry(covered).or_default().push(resource.clone());
+            }
+        }
+        Ok(covers)
+    }
+
+    /// Reads everything again.
+    pub(super) fn prove(&mut self, open: &Open, covers: &Covers) -> Proof {
         let mut proof = Proof::default();
-        let covered = self.covered(open).unwrap_or_else(|error| {
-            proof.conflicts.push(format!("what was put back could not be compared: {error}"));
-            BTreeSet::new()
-        });
         for (resource, saved) in &open.state.saved {
             let restored = open.state.restored.get(resource);
-            if let Some(Restored::Stuck { reason }) = restored {
-                proof.conflicts.push(format!("{resource}: {reason}"));
-                continue;
-            }
             if let Some(Restored::Foreign { kept }) = restored
                 && !open.is_stuck_below(resource)
             {
                 proof.exceptions.push(exception(resource, kept));
             }
-            if covered.contains(resource) {
+            if open.is_settled(resource, covers) {
+                continue;
+            }
+            if let Some(Restored::Stuck { reason }) = restored {
+                proof.conflicts.push(format!("{resource}: {reason}"));
                 continue;
             }
             let after = open.state.after.get(resource);
@@ -44,32 +60,43 @@ impl Engine<'_> {
                 Ok(differences) if differences.is_empty() => {
                     proof.equal.push((resource.clone(), saved.fingerprint));
                 }
-                // Others have been at work there, which is said already.
-                Ok(_) if matches!(restored, Some(Restored::Foreign { .. })) => {}
+                Ok(_) if left_to_others(resource, restored) => {}
                 Ok(differences) => {
-                    let named = differences.iter().map(|difference| format!("{resource}: {difference}"));
-                    proof.conflicts.extend(named);
+                    let reason = differences.join("; ");
+                    proof.conflicts.push(format!("{resource}: {reason}"));
+                    proof.unexpected.push((resource.clone(), reason));
                 }
-                Err(error) => proof.conflicts.push(format!("{resource} cannot be read: {error}")),
+                Err(error) => {
+                    proof.conflicts.push(format!("{resource} cannot be read: {error}"));
+                    proof.unexpected.push((resource.clone(), error.to_string()));
+                }
             }
         }
         proof
     }
+}
 
-    /// The resources that are settled with one that was saved before them.
-    pub(super) fn covered(&self, open: &Open) -> Result<BTreeSet<Resource>, SysError> {
-        let mut covered = BTreeSet::new();
-        for (index, (resource, saved)) in open.state.saved.iter().enumerate() {
-            let later: Vec<&Resource> =
-                open.state.saved.iter().skip(index + 1).map(|(later, _)| later).collect();
-            let after = open.state.after.get(resource);
-            covered.extend(resource.restore().covered(self.sys, &open.store, saved, after, &later)?);
-        }
-        Ok(covered)
+/// Whether a resource is not as before because others have changed it, which is said as an exception. Where
+/// their version was put aside, ours from before must be in place.
+fn left_to_others(resource: &Resource, restored: Option<&Restored>) -> bool {
+    match restored {
+        Some(Restored::Foreign { kept }) => kept.is_empty() || matches!(resource, Resource::Listing { .. }),
+        _ => false,
     }
 }
 
 impl Open {
+    /// Whether a resource needs no look of its own: one that was saved before it is back, and has taken it along.
+    pub(super) fn is_settled(&self, resource: &Resource, covers: &Covers) -> bool {
+        let is_back = |covering: &Resource| {
+            self.state
+                .restored
+                .get(covering)
+                .is_some_and(|restored| !matches!(restored, Restored::Stuck { .. }))
+        };
+        covers.get(resource).is_some_and(|covering| covering.iter().any(is_back))
+    }
+
     /// Whether a name in this directory is there because it could not be put back, and not by the work of others.
     fn is_stuck_below(&self, listing: &Resource) -> bool {
         let Resource::Listing { path: dir } = listing else { return false };
@@ -104,6 +131,9 @@ fn exception(resource: &Resource, kept: &[chom_format::HostPath]) -> String {
         (Resource::Listing { path }, true) => format!("others removed names from {path}"),
         (Resource::Listing { .. }, false) => format!("others made {}", places.join(", ")),
         (_, true) => format!("{resource} was changed by others, and was left as it is"),
+        (Resource::System { .. }, false) => {
+            format!("of {resource}, what others made or changed is {}", places.join(", "))
+        }
         (_, false) => format!("{resource} was changed by others: their version is {}", places.join(", ")),
     }
 }

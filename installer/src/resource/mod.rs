@@ -18,7 +18,7 @@ mod unit;
 pub(crate) use attic::missing_parents;
 pub use store::Store;
 pub(crate) use store::{below, private};
-pub(crate) use tree::remove as remove_tree;
+pub(crate) use tree::{remove as remove_tree, walk};
 
 use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use crate::sys::{Effect, Kind, Meta, Sys, SysError, TEMPORARY};
 
 /// Everything below a directory, parents before their children, names sorted. Other file systems mounted
 /// below it are not entered.
-pub(super) fn walk(sys: &dyn Sys, dir: &HostPath) -> Result<Vec<(HostPath, Meta)>, SysError> {
+pub(crate) fn walk(sys: &dyn Sys, dir: &HostPath) -> Result<Vec<(HostPath, Meta)>, SysError> {
     let mut found = Vec::new();
     if let Some(meta) = sys.meta(dir)? {
         descend(sys, dir, meta.dev, &mut found)?;

@@ -41,13 +41,6 @@ impl Index {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// This memory with what was read later.
-    #[must_use]
-    pub fn with(mut self, later: Self) -> Self {
-        self.entries.extend(later.entries);
-        self
-    }
-
     /// The digest of a file that provably has not changed since it was noted.
     pub fn get(&self, path: &HostPath, meta: &Meta) -> Option<Digest> {
         let entry = self.entries.get(path)?;

@@ -50,7 +50,7 @@ fn still_installs(root: &Path, what: &str) {
 
 #[test]
 fn every_effect_fails_once() {
-    let _alone = alone();
+    let _others = beside_others();
     for k in 1..=effects_of(&script()) {
         let host = host();
         let before = now(host.path());
@@ -77,7 +77,7 @@ fn every_effect_fails_once() {
 
 #[test]
 fn the_process_is_killed_at_every_effect() {
-    let _alone = alone();
+    let _others = beside_others();
     for k in 1..=effects_of(&script()) {
         for fault in [Fault::KillBefore(k), Fault::KillWithin(k), Fault::KillAfter(k)] {
             let host = host();
@@ -93,7 +93,7 @@ fn the_process_is_killed_at_every_effect() {
 
 #[test]
 fn a_second_fault_at_every_effect_of_the_recovery() {
-    let _alone = alone();
+    let _others = beside_others();
     let script = short_script();
     for k in 1..=effects_of(&script) {
         let mut j = 1;
@@ -118,7 +118,7 @@ fn a_second_fault_at_every_effect_of_the_recovery() {
 
 #[test]
 fn a_fault_at_every_effect_of_a_rollback() {
-    let _alone = alone();
+    let _others = beside_others();
     let mut j = 1;
     loop {
         let mut reached = false;

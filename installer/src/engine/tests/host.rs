@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use chom_format::step::Phase;
@@ -19,11 +19,15 @@ use crate::sys::fault::{Fault, FaultSys};
 use crate::sys::{PathState, RealSys, Stamp, Sys, interrupt, look, state_of};
 use crate::transaction::{Files, Hold};
 
-/// Signals concern the whole process, so transactions that may turn back run one at a time.
-static ALONE: Mutex<()> = Mutex::new(());
+/// Signals concern the whole process: the test that sends them has it to itself.
+static PROCESS: RwLock<()> = RwLock::new(());
 
-pub(super) fn alone() -> MutexGuard<'static, ()> {
-    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub(super) fn beside_others() -> RwLockReadGuard<'static, ()> {
+    PROCESS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn alone() -> RwLockWriteGuard<'static, ()> {
+    let guard = PROCESS.write().unwrap_or_else(PoisonError::into_inner);
     interrupt::unshield();
     guard
 }
@@ -32,7 +36,7 @@ pub(super) fn alone() -> MutexGuard<'static, ()> {
 pub(super) fn host() -> TempDir {
     let dir = tempfile::Builder::new().prefix("chom-test-").tempdir_in("/dev/shm").unwrap();
     let root = dir.path();
-    for path in ["etc/app/conf.d", "var/lib/app", "opt", "usr/lib", "srv", "var/tmp"] {
+    for path in ["etc/app/conf.d", "var/lib/app", "opt", "usr/lib", "srv", "var/tmp", "var/lib/dpkg/info"] {
         fs::create_dir_all(root.join(path)).unwrap();
     }
     fs::write(root.join("etc/app/old.conf"), "old\n").unwrap();
@@ -91,7 +95,17 @@ pub(super) fn script() -> Vec<Does> {
     vec![
         Does::dir("/var/lib/new", true),
         Does::file("/var/lib/new/seed", "seed\n"),
+        Does::package(
+            "daemon",
+            &[
+                ("/usr/bin/daemon", "elf"),
+                ("/etc/daemon/daemon.conf", "default\n"),
+                ("/etc/app/old.conf", "its own\n"),
+            ],
+        ),
         Does::release("/opt/app/releases/1", &[("bin/app", "binary"), ("share/doc", "text")]),
+        Does::file("/etc/daemon/daemon.conf", "ours\n"),
+        Does::file("/etc/daemon/rules.d/ours", "ours\n"),
         Does::file("/etc/app/old.conf", "new\n"),
         Does::file("/etc/app/conf.d/deep/er/extra.conf", "extra\n"),
         Does::absent("/etc/app/default-site"),
@@ -106,6 +120,7 @@ pub(super) fn script() -> Vec<Does> {
 pub(super) fn short_script() -> Vec<Does> {
     vec![
         Does::dir("/var/lib/new", true),
+        Does::package("daemon", &[("/usr/bin/daemon", "elf"), ("/etc/app/old.conf", "its own\n")]),
         Does::release("/opt/app/releases/1", &[("bin/app", "binary")]),
         Does::file("/etc/app/old.conf", "new\n"),
         Does::absent("/etc/app/default-site"),

@@ -13,6 +13,8 @@ pub(super) enum Does {
     Link(HostPath, String),
     Absent(HostPath),
     Release(HostPath, Vec<(HostPath, String)>),
+    /// A package, as dpkg would bring it: nobody says beforehand what it changes.
+    Package(HostPath, Vec<(HostPath, String)>),
 }
 
 impl Does {
@@ -38,10 +40,20 @@ impl Does {
         Self::Release(dir.clone(), files.iter().map(file).collect())
     }
 
+    pub(super) fn package(name: &str, files: &[(&str, &str)]) -> Self {
+        let list: HostPath = format!("/var/lib/dpkg/info/{name}.list").parse().unwrap();
+        let mut all = vec![(list.clone(), files.iter().map(|(path, _)| format!("{path}\n")).collect())];
+        all.extend(files.iter().map(|(path, text)| (path.parse().unwrap(), (*text).to_owned())));
+        let status =
+            format!("Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n");
+        all.push(("/var/lib/dpkg/status".parse().unwrap(), status));
+        Self::Package(list, all)
+    }
+
     pub(super) fn path(&self) -> &HostPath {
         match self {
             Self::File(path, _) | Self::Dir(path, _) | Self::Link(path, _) | Self::Absent(path) => path,
-            Self::Release(path, _) => path,
+            Self::Release(path, _) | Self::Package(path, _) => path,
         }
     }
 }
@@ -55,6 +67,10 @@ impl Step for Does {
         let path = self.path().clone();
         Ok(vec![match self {
             Self::Release(..) => Resource::Folder { path },
+            Self::Package(list, _) => {
+                let name = list.name().trim_end_matches(".list").parse().unwrap();
+                Resource::System { replaces: Vec::new(), brings: vec![name] }
+            }
             Self::Dir(_, data) => Resource::Path { path, data: *data },
             Self::File(..) | Self::Link(..) | Self::Absent(_) => Resource::Path { path, data: false },
         }])
@@ -70,6 +86,12 @@ impl Step for Does {
             Self::Dir(path, _) => drop(sys.effect(&Effect::MakeDir { path, attrs: &attrs(0o750) })?),
             Self::Link(path, target) => drop(sys.effect(&Effect::MakeLink { path, target, attrs: None })?),
             Self::Absent(path) => drop(sys.effect(&Effect::Remove { path })?),
+            Self::Package(_, files) => {
+                for (path, text) in files {
+                    make_parents(sys, path)?;
+                    write(sys, path, text)?;
+                }
+            }
             Self::Release(dir, files) => {
                 sys.effect(&Effect::MakeDir { path: dir, attrs: &attrs(0o755) })?;
                 for (path, text) in files {

@@ -14,7 +14,7 @@ use crate::transaction::{Files, list};
 
 #[test]
 fn a_transaction_stands_and_is_taken_back_with_proof() {
-    let _alone = alone();
+    let _others = beside_others();
     let host = host();
     let before = picture(&RealSys::new(host.path()));
     let (_, report) = install(host.path(), Fault::None, &script(), Options::default());
@@ -76,7 +76,7 @@ fn failing_and_interrupting_at_every_position_restores() {
 
 #[test]
 fn a_plan_that_no_longer_holds_is_refused_before_anything_happens() {
-    let _alone = alone();
+    let _others = beside_others();
     let host = host();
     let script = script();
     let plan = order(&RealSys::new(host.path()), &script, &Healthy, Options::default());
@@ -93,7 +93,7 @@ fn a_plan_that_no_longer_holds_is_refused_before_anything_happens() {
 
 #[test]
 fn hand_edits_since_the_commit_are_kept_and_named() {
-    let _alone = alone();
+    let _others = beside_others();
     let host = host();
     let at = |path: &str| host.path().join(path);
     let before = picture(&RealSys::new(host.path()));
@@ -124,7 +124,7 @@ fn hand_edits_since_the_commit_are_kept_and_named() {
 
 #[test]
 fn a_directory_of_ours_with_files_of_others_stays_and_is_named() {
-    let _alone = alone();
+    let _others = beside_others();
     let host = host();
     let script = [Does::dir("/srv/ours", false)];
     install(host.path(), Fault::None, &script, Options::default()).1.unwrap();
@@ -144,7 +144,7 @@ fn a_directory_of_ours_with_files_of_others_stays_and_is_named() {
 
 #[test]
 fn names_that_others_made_in_our_directories_are_left_and_named() {
-    let _alone = alone();
+    let _others = beside_others();
     let host = host();
     install(host.path(), Fault::None, &script(), Options::default()).1.unwrap();
     fs::write(host.path().join("etc/app/theirs"), "").unwrap();
@@ -156,7 +156,7 @@ fn names_that_others_made_in_our_directories_are_left_and_named() {
 
 #[test]
 fn old_transactions_go_and_what_is_kept_can_still_be_taken_back() {
-    let _alone = alone();
+    let _others = beside_others();
     let host = host();
     let sys = RealSys::new(host.path());
     let mut pictures = vec![picture(&sys)];

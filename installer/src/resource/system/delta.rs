@@ -34,6 +34,12 @@ pub(super) struct Change {
     pub(super) ours: bool,
 }
 
+impl Change {
+    pub(super) fn is_dir(&self) -> bool {
+        [&self.was, &self.is].into_iter().flatten().any(|entry| entry.kind == Kind::Dir)
+    }
+}
+
 impl Delta {
     /// Right after the step.
     pub(super) fn after(

@@ -3,12 +3,12 @@
 //! Everything is decided by looking at what is there now, so it can be cut off and begun again. dpkg's own
 //! memory is put back last: until then it tells which paths are whose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 
 use chom_format::HostPath;
 
-use super::super::{Restored, Store, attic};
+use super::super::{Restored, Store, attic, tree};
 use super::MOST_NAMED;
 use super::areas;
 use super::before::Before;
@@ -27,6 +27,7 @@ pub(super) fn undo(
     delta: &Delta,
 ) -> Result<Restored, SysError> {
     let mut undo = Undo { sys, store, before, delta, kept: Vec::new(), problems: Vec::new(), changed: false };
+    undo.sweep()?;
     for memory in [false, true] {
         let part: Vec<(&HostPath, &Change)> =
             delta.paths.iter().filter(|(path, _)| areas::is_memory(path.as_str()) == memory).collect();
@@ -37,6 +38,7 @@ pub(super) fn undo(
     // A parent shared by both parts: the second may have moved its time.
     let all: Vec<(&HostPath, &Change)> = delta.paths.iter().collect();
     undo.set_dirs(&all)?;
+    undo.name_strangers(&all)?;
     let Undo { kept, mut problems, changed, .. } = undo;
     if !problems.is_empty() {
         let more = problems.len().saturating_sub(MOST_NAMED);
@@ -73,6 +75,31 @@ enum Op {
 }
 
 impl Undo<'_> {
+    /// Removes what a way back that was cut off left under temporary names.
+    fn sweep(&mut self) -> Result<(), SysError> {
+        let parents: BTreeSet<HostPath> = self.delta.paths.keys().filter_map(HostPath::parent).collect();
+        let dirs =
+            self.delta.paths.iter().filter(|(_, change)| change.is_dir()).map(|(path, _)| path.clone());
+        for dir in parents.into_iter().chain(dirs).collect::<BTreeSet<_>>() {
+            tree::sweep(self.sys, &dir)?;
+        }
+        Ok(())
+    }
+
+    /// Names that others have made in our directories: they stay, and so does the time that they gave it.
+    fn name_strangers(&mut self, part: &[(&HostPath, &Change)]) -> Result<(), SysError> {
+        for (path, _) in part.iter().filter(|(_, change)| change.was.is_some() && change.is_dir()) {
+            if !areas::is_exact(path.as_str()) || same_names(self.sys, self.before, path)? {
+                continue;
+            }
+            let known: BTreeSet<&str> = self.before.scan.names(path).into_iter().collect();
+            for name in self.sys.list(path)?.iter().filter(|name| !known.contains(name.as_str())) {
+                self.kept.push(super::super::store::below(path, name)?);
+            }
+        }
+        Ok(())
+    }
+
     /// What was not there goes, children before their parents.
     fn take_away(&mut self, part: &[(&HostPath, &Change)]) -> Result<(), SysError> {
         let mut ops = Vec::new();

@@ -143,13 +143,14 @@ impl Sys for RealSys {
         let file = self.open_file(path)?;
         let found = meta(&file.metadata().map_err(SysError::io("stat", path))?);
         if let Some(known) = self.known.get(path, &found) {
+            self.remember(path, &found, known);
             return Ok(known);
         }
         let (digest, _) = Digest::of_reader(&file).map_err(SysError::io("read", path))?;
         // Only what did not change while it was read is worth remembering.
         let after = meta(&file.metadata().map_err(SysError::io("stat", path))?);
-        if let (true, Ok(mut read)) = (after == found, self.read.lock()) {
-            read.note(path, &found, digest, now());
+        if after == found {
+            self.remember(path, &found, digest);
         }
         Ok(digest)
     }
@@ -214,10 +215,15 @@ impl Sys for RealSys {
 }
 
 impl RealSys {
-    /// All that is known now: the memory for a next run.
+    /// What this run has read or looked up: the memory for a next run. What nobody asked for is forgotten.
     pub fn remembered(&self) -> Index {
-        let read = self.read.lock().map(|read| read.clone()).unwrap_or_default();
-        self.known.clone().with(read)
+        self.read.lock().map(|read| read.clone()).unwrap_or_default()
+    }
+
+    fn remember(&self, path: &HostPath, meta: &Meta, digest: Digest) {
+        if let Ok(mut read) = self.read.lock() {
+            read.note(path, meta, digest, now());
+        }
     }
 
     fn open_file(&self, path: &HostPath) -> Result<File, SysError> {
