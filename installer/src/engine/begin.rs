@@ -57,7 +57,8 @@ impl Engine<'_> {
     /// everything else, and as what they were before any package or file of this run.
     pub(super) fn units(&self, order: &Order<'_>) -> Result<Vec<Resource>, EngineError> {
         let mut units = Vec::new();
-        for task in order.tasks.iter().filter(|task| matches!(task.change.detail, Detail::Unit(_))) {
+        let has_units = |detail: &Detail| matches!(detail, Detail::Unit(_) | Detail::Firewall(_));
+        for task in order.tasks.iter().filter(|task| has_units(&task.change.detail)) {
             let touches = task.step.touches(self.sys, &order.context, &task.change)?;
             units.extend(touches.into_iter().filter(|resource| matches!(resource, Resource::Unit { .. })));
         }

@@ -21,6 +21,7 @@ use live::Live;
 use sysctl::Sysctl;
 
 const UFW: &str = "/etc/ufw";
+const PROGRAM: &str = "/usr/sbin/ufw";
 const FILES: [&str; 4] =
     ["/etc/ufw/ufw.conf", "/etc/ufw/user.rules", "/etc/ufw/user6.rules", "/etc/default/ufw"];
 const LOCK: &str = "/run/ufw.lock";
@@ -32,6 +33,8 @@ struct Before {
     files: Vec<(HostPath, Saved)>,
     live: Live,
     sysctl: Sysctl,
+    /// ufw was there; when packages that an earlier step brought are gone again, so are its files.
+    ufw: bool,
     /// ufw's lock file, which its first run leaves in the memory file system.
     lock: bool,
 }
@@ -54,7 +57,8 @@ impl Restore for FirewallResource {
         let live = Live::read(sys)?;
         let fingerprint = fingerprint(files.iter().map(|(_, saved)| saved.fingerprint).collect(), &live);
         let lock = sys.meta(&path(LOCK)?)?.is_some();
-        let before = Before { files, live, sysctl: Sysctl::read(sys)?, lock };
+        let ufw = sys.meta(&path(PROGRAM)?)?.is_some();
+        let before = Before { files, live, sysctl: Sysctl::read(sys)?, ufw, lock };
         Ok(Saved { state: to_value(&before)?, objects, fingerprint })
     }
 
@@ -134,7 +138,8 @@ impl Restore for FirewallResource {
     ) -> Result<Vec<String>, SysError> {
         let before: Before = saved.read()?;
         let mut lines = Vec::new();
-        for (path, saved) in &before.files {
+        let gone = before.ufw && sys.meta(&path(PROGRAM)?)?.is_none();
+        for (path, saved) in before.files.iter().filter(|_| !gone) {
             let differences = file(path).restore().differences(sys, store, saved, None)?;
             lines.extend(differences.into_iter().map(|line| format!("{path}: {line}")));
         }
