@@ -5,6 +5,9 @@
 //! It is not believed: [`prove`] reads the result again and compares it with what was meant before [`replace`]
 //! lets it take the file's place. What is shared through an anchor is not edited at all, for that would change
 //! another host too.
+//!
+//! An editor of syntax trees was measured and left out: it needs the same proof, knows fewer styles, and a span of
+//! bytes is all that is needed here.
 
 pub mod error;
 pub mod patch;

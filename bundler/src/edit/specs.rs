@@ -174,6 +174,33 @@ mod tests {
         insta::assert_snapshot!(text.replace("\t", "<tab>"));
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+        // Ok means proven, so all that is asked of a damaged file is an answer.
+        #[test]
+        fn a_damaged_file_is_edited_rightly_or_not_at_all(
+            cut in 0..EVERY_STYLE.len(),
+            length in 1..40_usize,
+            into in "[-:#{}\\[\\]&*!|>'\"%@` \na0~?,]{0,3}",
+            which in 0..19_usize,
+        ) {
+            let mut bytes = EVERY_STYLE.as_bytes().to_vec();
+            let end = (cut + length).min(bytes.len());
+            bytes.splice(cut..end, into.bytes());
+            let text = String::from_utf8(bytes).unwrap();
+            let host = &hosts(EVERY_STYLE)[which];
+            if let Ok(new) = with_specs("t", &text, host, &facts("2026-11-21T20:00:00Z")) {
+                let after = tree(&new);
+                proptest::prop_assert_eq!(&after["hosts"][host]["specs"]["cpu"], &Value::from(3));
+                let mut keys = BTreeSet::new();
+                changed(&tree(&text), &after, "", &mut keys);
+                let prefix = format!("hosts.{host}.specs.");
+                proptest::prop_assert!(keys.iter().all(|key| key.starts_with(&prefix)), "{:?}", keys);
+            }
+        }
+    }
+
     #[test]
     fn both_shapes_are_written_where_they_say_so() {
         let old = "observability:\n  hostname: mentat.internal # name\n  ip: 10.0.0.1\n  specs:\n    cpu: 1 # STATIC\n";

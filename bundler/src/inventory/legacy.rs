@@ -173,7 +173,7 @@ impl Conversion<'_> {
             host.push(made("ssh", old, map_at(old, ssh)));
         }
         host.extend(moved("specs", old.entry("specs")));
-        let components = self.components(old);
+        let components = self.components(&role.key, old);
         if !components.is_empty() {
             host.push(made("components", old, map_at(old, components)));
         }
@@ -205,11 +205,14 @@ impl Conversion<'_> {
         entries
     }
 
-    fn components(&mut self, old: &Node) -> Vec<Entry> {
+    fn components(&mut self, role: &str, old: &Node) -> Vec<Entry> {
         let mut components: Vec<Entry> = Vec::new();
         for item in old.get("components").map(|list| list.items()).unwrap_or_default() {
-            if let Some(scalar) = item.scalar() {
-                set(&mut components, &scalar.text, "enabled", with_value(item, Scalar::plain("true")));
+            let Some(scalar) = item.scalar() else { continue };
+            let name = scalar.text.replace('-', "_");
+            // The role's own name stands for all that is not listed, and that is the stack.
+            if name != role {
+                set(&mut components, &name, "enabled", with_value(item, Scalar::plain("true")));
             }
         }
         let Some(config) = old.get("config") else { return components };

@@ -355,7 +355,7 @@ observability:
 vpsmanager:
   hostname: landsraad
   ip: 10.0.0.2
-  components: [node_exporter]
+  components: [node-exporter, vpsmanager]
   config: { observability_server: mentat }
 ssh_key_path: ./keys/deploy
 log_collector: promtail
@@ -385,6 +385,7 @@ fn the_old_shape_reads_as_two_hosts_and_every_key_has_an_effect() {
     assert_eq!(mail["smtp_user"], json!("bot@arrakis.internal"));
     assert!(mentat.components["promtail"].enabled);
     assert_eq!(fleet.hosts["landsraad"].stacks[0].as_str(), "vpsmanager");
+    assert_eq!(fleet.origins.of("hosts.landsraad.components.node_exporter.enabled").unwrap().line, 17);
     let origin = fleet.origins.of("hosts.mentat.components.prometheus.retention").unwrap();
     assert_eq!((origin.line, origin.column), (12, 21));
 }
@@ -407,7 +408,7 @@ fn what_the_old_shape_cannot_mean_any_more_is_refused_by_name() {
         ),
         ("observability_server: mentat", "default_php: 8.2", "`vpsmanager.config.default_php` has no effect"),
         (
-            "components: [node_exporter]",
+            "components: [node-exporter, vpsmanager]",
             "components: [mariadb]",
             "there is no component `mariadb` in vpsmanager of `landsraad`",
         ),
