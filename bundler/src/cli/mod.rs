@@ -17,6 +17,7 @@ pub mod hosts;
 mod init;
 mod inspect;
 mod lock;
+mod man;
 pub mod payloads;
 pub mod rehearse;
 mod render;
@@ -63,6 +64,7 @@ pub enum Command {
     Inspect(inspect::Inspect),
     Diff(diff::Diff),
     Completions(completions::Completions),
+    Man(man::Man),
     Rehearse(Box<rehearse::RehearseArgs>),
 }
 
@@ -82,6 +84,7 @@ impl Command {
             Self::Inspect(command) => command.run(ctx),
             Self::Diff(command) => command.run(ctx),
             Self::Completions(command) => command.run(ctx),
+            Self::Man(command) => command.run(ctx),
             Self::Rehearse(command) => command.run(ctx),
         }
     }
