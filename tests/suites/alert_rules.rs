@@ -1,9 +1,12 @@
 //! The alert rules under the real promtool: each alert has a case in which it fires, with the very words
 //! that a person will read, and one in which it stays quiet.
 //!
+//! The dashboards are held to the same: what they ask must be a query, of a data source that is provisioned.
+//!
 //! promtool comes from Debian's package by the control machine's own apt sources; nothing is installed.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -102,6 +105,51 @@ fn every_alert_can_be_routed_and_read() {
             }
         }
     }
+}
+
+#[test]
+fn every_dashboard_asks_a_known_source_a_real_query() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let promtool = promtool(scratch.path());
+    let mut rules = String::from("groups:\n  - name: dashboards\n    rules:\n");
+    let mut names = BTreeSet::new();
+    for entry in
+        fs::read_dir(checkout().join("templates/observability/grafana/dashboards")).expect("the dashboards")
+    {
+        let path = entry.expect("a dashboard").path();
+        let text = fs::read_to_string(&path).expect("a dashboard");
+        // Grafana's braces are the templates' braces.
+        assert!(
+            !text.contains("{{") && !text.contains("{%"),
+            "{}: braces that a template would take",
+            path.display()
+        );
+        let board: serde_json::Value =
+            serde_json::from_str(&text).expect("JSON, and not wrapped as the API has it");
+        let uid = board["uid"].as_str().expect("a fixed uid").to_owned();
+        assert_eq!(Some(uid.as_str()), path.file_stem().and_then(|stem| stem.to_str()));
+        for (panel, target) in board["panels"].as_array().expect("panels").iter().flat_map(targets) {
+            let source = target["datasource"]["uid"].as_str().expect("a data source");
+            assert!(["prometheus", "loki"].contains(&source), "{uid}: {source} is not provisioned");
+            if source == "prometheus" {
+                let query = target["expr"].as_str().expect("a query").replace("$__rate_interval", "5m");
+                let quoted = serde_json::to_string(&query).expect("a text");
+                let number = names.len();
+                writeln!(rules, "      - {{ record: 'board:{number}', expr: {quoted} }} # {uid}: {panel}")
+                    .expect("a text");
+            }
+            names.insert(format!("{uid}: {panel} {}", target["refId"]));
+        }
+    }
+    assert!(names.len() > 30, "only {} queries were found", names.len());
+    let file = scratch.path().join("dashboards.yml");
+    fs::write(&file, rules).expect("the queries as rules");
+    succeed(Command::new(promtool).args(["check", "rules"]).arg(file));
+}
+
+fn targets(panel: &serde_json::Value) -> Vec<(&str, &serde_json::Value)> {
+    let title = panel["title"].as_str().expect("a title");
+    panel["targets"].as_array().expect("targets").iter().map(|target| (title, target)).collect()
 }
 
 fn templates() -> PathBuf {
