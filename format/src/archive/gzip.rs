@@ -6,11 +6,14 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use flate2::{Compression, Crc, Decompress, FlushDecompress, Status, write::DeflateEncoder};
+use flate2::{
+    Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress, Status, write::DeflateEncoder,
+};
 
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 // The longest stored block of deflate, and the piece size for the compressor.
 const PIECE: usize = 65_535;
+const LEVEL: u32 = 6;
 
 /// What is wrong with the gzip layer.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +54,7 @@ pub fn write_member(mut content: impl Read, packing: Packing, out: &mut impl Wri
             out.write_all(&stored_header(true, 0))?;
         }
         Packing::Deflated => {
-            let mut encoder = DeflateEncoder::new(&mut *out, Compression::new(6));
+            let mut encoder = DeflateEncoder::new(&mut *out, Compression::new(LEVEL));
             pieces(&mut content, &mut piece, |bytes| {
                 crc.update(bytes);
                 total += bytes.len() as u64;
@@ -63,6 +66,41 @@ pub fn write_member(mut content: impl Read, packing: Packing, out: &mut impl Wri
     out.write_all(&crc.sum().to_le_bytes())?;
     out.write_all(&low_half(total).to_le_bytes())?;
     Ok(total)
+}
+
+/// Squeezes one small content after the other. A compressor is large and slow to make: a bundle with ten thousand
+/// files would spend a second on making one for each header.
+pub(super) struct Squeezer {
+    deflate: Compress,
+    squeezed: Vec<u8>,
+}
+
+impl Squeezer {
+    pub(super) fn new() -> Self {
+        Self { deflate: Compress::new(Compression::new(LEVEL), false), squeezed: Vec::new() }
+    }
+
+    /// Writes the gzip member of a content.
+    pub(super) fn write(&mut self, content: &[u8], out: &mut impl Write) -> io::Result<()> {
+        self.deflate.reset();
+        self.squeezed.clear();
+        loop {
+            // Room for what cannot be squeezed; the compressor says when it was not enough.
+            self.squeezed.reserve(content.len() + 1024);
+            let taken = usize::try_from(self.deflate.total_in()).unwrap_or(usize::MAX);
+            let rest = content.get(taken..).unwrap_or_default();
+            let status = self.deflate.compress_vec(rest, &mut self.squeezed, FlushCompress::Finish)?;
+            if status == Status::StreamEnd {
+                break;
+            }
+        }
+        let mut crc = Crc::new();
+        crc.update(content);
+        out.write_all(&HEADER)?;
+        out.write_all(&self.squeezed)?;
+        out.write_all(&crc.sum().to_le_bytes())?;
+        out.write_all(&low_half(content.len() as u64).to_le_bytes())
+    }
 }
 
 // gzip keeps the length modulo 2^32.
@@ -236,6 +274,19 @@ mod tests {
             let mut dribbled = Vec::new();
             write_member(Dribble(&long), packing, &mut dribbled).unwrap();
             assert_eq!(dribbled, member(&long, packing), "{packing:?} depends on the read sizes");
+        }
+    }
+
+    #[test]
+    fn a_squeezer_forgets_what_came_before() {
+        let noise: Vec<u8> = (0..70_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 15) as u8).collect();
+        let mut used = Squeezer::new();
+        for content in [&noise[..], b"short", &[0; 1024], &noise[..100]] {
+            let (mut fresh, mut again) = (Vec::new(), Vec::new());
+            Squeezer::new().write(content, &mut fresh).unwrap();
+            used.write(content, &mut again).unwrap();
+            assert_eq!(fresh, again);
+            assert_eq!(read(&again).unwrap(), content);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 
 use super::error::{ArchiveError, Refusal};
-use super::gzip::{Packing, write_member};
+use super::gzip::{Packing, Squeezer, write_member};
 use super::header::{Header, Kind};
 use super::{BLOCK, padding};
 use crate::mode::Mode;
@@ -24,12 +24,14 @@ pub struct Writer<W> {
     top: RelPath,
     mtime: u64,
     dirs: BTreeSet<String>,
+    squeezer: Squeezer,
 }
 
 impl<W: Write> Writer<W> {
     /// Begins an archive with one top folder; `mtime` is in seconds since 1970.
     pub fn new(out: W, top: &RelPath, mtime: u64) -> Result<Self, ArchiveError> {
-        let mut writer = Self { out, top: top.clone(), mtime, dirs: BTreeSet::new() };
+        let squeezer = Squeezer::new();
+        let mut writer = Self { out, top: top.clone(), mtime, dirs: BTreeSet::new(), squeezer };
         if top.as_str().contains('/') {
             let reason = Refusal::Path("the top folder is one name".to_owned());
             return Err(ArchiveError::Member { member: top.to_string(), reason });
@@ -101,10 +103,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn member(&mut self, what: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
-        match write_member(bytes, Packing::Deflated, &mut self.out) {
-            Ok(_) => Ok(()),
-            Err(source) => Err(ArchiveError::Write { what: format!("`{what}`"), source }),
-        }
+        let written = self.squeezer.write(bytes, &mut self.out);
+        written.map_err(|source| ArchiveError::Write { what: format!("`{what}`"), source })
     }
 }
 
