@@ -13,15 +13,15 @@ use crate::cache::Cache;
 use crate::lock::LockFile;
 use crate::pack::{self, InstallerError, PackError, Packed};
 use crate::problem::{Problem, Problems};
-use crate::render::{self, Releases, Rendered, Sources};
+use crate::render::{Releases, Rendered, Renderer};
 use crate::resolve::{Fleet, Host};
 
 /// What all hosts of one run share.
 pub struct Kit<'a> {
     /// The resolved inventory.
     pub fleet: &'a Fleet,
-    /// Templates and component files.
-    pub sources: &'a Sources,
+    /// Its templates, parsed.
+    pub renderer: &'a Renderer<'a>,
     /// What the payloads are.
     pub lock: &'a LockFile,
     /// Where they are.
@@ -100,15 +100,14 @@ pub fn build(kit: &Kit<'_>, host: &Host, target: &Target<'_>) -> Result<Built, B
 /// The manifest of one host and what it draws on.
 pub fn assembled(kit: &Kit<'_>, host: &Host) -> Result<Assembled, BuildError> {
     let payloads = assemble::payloads(host, &kit.lock.lock, kit.cache)?;
-    let rendered = render::render(kit.fleet, host, kit.sources, &payloads.dirs())?;
+    let rendered = kit.renderer.host(host, &payloads.dirs())?;
     Ok(assemble::assemble(kit.fleet, host, &rendered, &payloads, kit.lock.digest)?)
 }
 
 /// What one host gets, for review: also before anything is locked, with zeros for the ids of the releases.
 pub fn rendered(
-    fleet: &Fleet,
+    renderer: &Renderer<'_>,
     host: &Host,
-    sources: &Sources,
     payloads: Option<&Payloads>,
 ) -> Result<Rendered, Problems> {
     let releases = match payloads {
@@ -121,5 +120,5 @@ pub fn rendered(
             })
             .collect::<Releases>(),
     };
-    render::render(fleet, host, sources, &releases)
+    renderer.host(host, &releases)
 }

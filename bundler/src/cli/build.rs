@@ -16,7 +16,7 @@ use crate::cache::Cache;
 use crate::fetch;
 use crate::lock::{LockFile, LockFileError, LockOptions, LockRequest, resolve};
 use crate::pack::{self, Packed, summary};
-use crate::render::Sources;
+use crate::render::{Renderer, Sources};
 use crate::resolve::Fleet;
 
 /// Build the bundle of each chosen host; without a chom.lock, lock and fetch first
@@ -82,7 +82,8 @@ impl Build {
         let cache = self.payloads.open()?;
         let lock = self.locked(ctx, &fleet, &hosts, &cache, Wanted { path: lock, terms, reading })?;
         let sources = Sources::new(&catalog);
-        let kit = Kit { fleet: &fleet, sources: &sources, lock: &lock, cache: &cache };
+        let renderer = Renderer::new(&fleet, &sources)?;
+        let kit = Kit { fleet: &fleet, renderer: &renderer, lock: &lock, cache: &cache };
         let target = Target { output: &self.output, installer: self.installer.as_deref(), mtime };
         let mut bundles = Vec::new();
         for host in hosts.iter().filter_map(|name| fleet.hosts.get(name)) {

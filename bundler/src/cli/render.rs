@@ -16,7 +16,7 @@ use crate::assemble;
 use crate::build;
 use crate::fetch;
 use crate::lock::{LockFile, LockRequest};
-use crate::render::{Rendered, Sources};
+use crate::render::{Rendered, Renderer, Sources};
 use crate::resolve::{Fleet, Host};
 
 /// Render the files of each chosen host, for review; nothing needs to be locked or fetched
@@ -58,6 +58,7 @@ impl Render {
     pub fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
         let (fleet, catalog) = ctx.fleet()?;
         let sources = Sources::new(&catalog);
+        let renderer = Renderer::new(&fleet, &sources)?;
         let mut shown = Vec::new();
         for name in self.hosts.pick(&fleet)? {
             let Some(host) = fleet.hosts.get(&name) else { continue };
@@ -67,7 +68,7 @@ impl Render {
                     "{name}: not locked and fetched yet, so the ids of releases are zeros"
                 ));
             }
-            let rendered = build::rendered(&fleet, host, &sources, payloads.as_ref())?;
+            let rendered = build::rendered(&renderer, host, payloads.as_ref())?;
             rendered.warnings.iter().for_each(|warning| ctx.printer.warn(warning));
             match &self.output {
                 Some(folder) => {

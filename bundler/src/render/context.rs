@@ -1,12 +1,33 @@
 //! What a template sees.
 
 use chom_format::HostPath;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tera::Context;
 
 use super::scrape::Job;
 use crate::problem::Problem;
 use crate::resolve::{Component, Fleet, Host};
+
+/// What the templates of every host see alike; made once for all of them.
+pub(super) struct Fleetwide {
+    hosts: tera::Value,
+    fleet: Value,
+}
+
+impl Fleetwide {
+    pub(super) fn new(fleet: &Fleet) -> Result<Self, Box<Problem>> {
+        let host = |host: &Host| {
+            Ok(without_nulls(json!({
+                "name": host.name, "address": host.address, "fqdn": host.fqdn, "domain": host.domain,
+                "names": host.names, "tls": host.tls, "components": plain(&host.components)?,
+            })))
+        };
+        let hosts = fleet.hosts.values().map(host).collect::<Result<Vec<Value>, Box<Problem>>>()?;
+        let hosts = tera::Value::try_from_serializable(&hosts).map_err(|error| failed(&error))?;
+        Ok(Self { hosts, fleet: json!({ "version": fleet.version, "environment": fleet.environment }) })
+    }
+}
 
 /// What every template of one host sees.
 pub(super) struct Contexts {
@@ -17,31 +38,12 @@ pub(super) struct Contexts {
 
 impl Contexts {
     /// Everything but `scrape`.
-    pub(super) fn new(fleet: &Fleet, host: &Host) -> Result<Self, Box<Problem>> {
-        let failed = |error: &dyn std::fmt::Display| {
-            Box::new(Problem::whole("inventory", format!("cannot be shown to templates: {error}"), ""))
-        };
-        let value =
-            |value: serde_json::Result<Value>| value.map(without_nulls).map_err(|error| failed(&error));
-        let hosts: Vec<Value> = fleet
-            .hosts
-            .values()
-            .map(|host| {
-                let components = value(serde_json::to_value(&host.components))?;
-                Ok(without_nulls(json!({
-                    "name": host.name, "address": host.address, "fqdn": host.fqdn, "domain": host.domain,
-                    "names": host.names, "tls": host.tls, "components": components,
-                })))
-            })
-            .collect::<Result<_, Box<Problem>>>()?;
-        let trees = json!({
-            "host": serde_json::to_value(host).map_err(|error| failed(&error))?,
-            "fleet": { "version": fleet.version, "environment": fleet.environment },
-        });
+    pub(super) fn new(fleetwide: &Fleetwide, host: &Host) -> Result<Self, Box<Problem>> {
+        let trees = json!({ "host": plain(host)?, "fleet": fleetwide.fleet });
         let mut seen =
             Context::from_serialize(&without_nulls(trees.clone())).map_err(|error| failed(&error))?;
-        seen.insert("components", &value(serde_json::to_value(&host.components))?);
-        seen.insert("hosts", &hosts);
+        seen.insert("components", &without_nulls(plain(&host.components)?));
+        seen.insert_value("hosts", fleetwide.hosts.clone());
         Ok(Self { seen, trees })
     }
 
@@ -74,6 +76,14 @@ impl Contexts {
         }
         Ok(context)
     }
+}
+
+fn plain(value: &impl Serialize) -> Result<Value, Box<Problem>> {
+    serde_json::to_value(value).map_err(|error| failed(&error))
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Box<Problem> {
+    Box::new(Problem::whole("inventory", format!("cannot be shown to templates: {error}"), ""))
 }
 
 // A value that is not set is undefined to a template: printing it is an error and not an empty text.

@@ -18,7 +18,7 @@ pub mod wanted;
 
 use std::collections::BTreeMap;
 
-use chom_format::{ComponentName, HostPath};
+use chom_format::{ComponentName, HostName, HostPath};
 
 use crate::problem::{Problem, Problems};
 use crate::resolve::{Component, Fleet, Host};
@@ -26,43 +26,56 @@ use crate::resolve::{Component, Fleet, Host};
 pub use sources::Sources;
 pub use wanted::{Rendered, RenderedComponent};
 
-use context::Contexts;
+use context::{Contexts, Fleetwide};
 use engine::Engine;
+use wanted::Scrape;
 
 /// The release directory of each stack of a host: `/opt/observability/releases/<id>`.
 pub type Releases = BTreeMap<ComponentName, HostPath>;
 
-/// Renders every component that is enabled on a host.
-pub fn render(
-    fleet: &Fleet,
-    host: &Host,
-    sources: &Sources,
-    releases: &Releases,
-) -> Result<Rendered, Problems> {
-    let engine = Engine::new(sources).map_err(|problem| Problems::from(*problem))?;
-    let mut problems = Vec::new();
-    let jobs = scrape::jobs(fleet, host, sources, &engine, &mut problems);
-    let contexts = Contexts::new(fleet, host).map_err(|problem| Problems::from(*problem))?.with_scrape(&jobs);
-    let mut components = Vec::new();
-    for component in host.enabled() {
-        let release = releases.get(&component.stack);
-        let context = match contexts.of(host, component, release) {
-            Ok(context) => context,
-            Err(problem) => {
-                problems.push(*problem);
-                continue;
-            }
-        };
-        let trees = &contexts.trees;
-        let mut work = Work { engine: &engine, sources, component, context, trees, problems: &mut problems };
-        components.push(work.component());
+/// Renders the hosts of one fleet; what they share is parsed and rendered once.
+pub struct Renderer<'a> {
+    fleet: &'a Fleet,
+    sources: &'a Sources,
+    engine: Engine,
+    fleetwide: Fleetwide,
+    scrape: BTreeMap<HostName, Vec<Scrape>>,
+}
+
+impl<'a> Renderer<'a> {
+    /// Parses every template, and renders what the hosts must know of each other.
+    pub fn new(fleet: &'a Fleet, sources: &'a Sources) -> Result<Self, Problems> {
+        let engine = Engine::new(sources).map_err(|problem| Problems::from(*problem))?;
+        let fleetwide = Fleetwide::new(fleet).map_err(|problem| Problems::from(*problem))?;
+        let scrape = scrape::entries(fleet, &fleetwide, sources, &engine)?;
+        Ok(Self { fleet, sources, engine, fleetwide, scrape })
     }
-    // A rule that looks at half of what there is would find faults that are none.
-    Problems::check(problems)?;
-    let mut rendered = Rendered { host: host.name.clone(), components, warnings: Vec::new() };
-    Problems::check(rules::broken(&rendered, host, sources))?;
-    rendered.warnings = rules::unused_templates(host, sources);
-    Ok(rendered)
+
+    /// Renders every component that is enabled on a host.
+    pub fn host(&self, host: &Host, releases: &Releases) -> Result<Rendered, Problems> {
+        let mut problems = Vec::new();
+        let jobs = scrape::jobs(self.fleet, host, &self.scrape);
+        let contexts = Contexts::new(&self.fleetwide, host).map_err(|problem| Problems::from(*problem))?;
+        let contexts = contexts.with_scrape(&jobs);
+        let mut components = Vec::new();
+        for component in host.enabled() {
+            match contexts.of(host, component, releases.get(&component.stack)) {
+                Ok(context) => {
+                    let (engine, sources, trees) = (&self.engine, self.sources, &contexts.trees);
+                    let mut work =
+                        Work { engine, sources, component, context, trees, problems: &mut problems };
+                    components.push(work.component());
+                }
+                Err(problem) => problems.push(*problem),
+            }
+        }
+        // A rule that looks at half of what there is would find faults that are none.
+        Problems::check(problems)?;
+        let mut rendered = Rendered { host: host.name.clone(), components, warnings: Vec::new() };
+        Problems::check(rules::broken(&rendered, host, self.sources))?;
+        rendered.warnings = rules::unused_templates(host, self.sources);
+        Ok(rendered)
+    }
 }
 
 /// One component's rendering.

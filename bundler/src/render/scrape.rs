@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use chom_format::HostName;
 use serde::Serialize;
 
 use super::Work;
-use super::context::Contexts;
+use super::context::{Contexts, Fleetwide};
 use super::engine::Engine;
 use super::sources::Sources;
 use super::wanted::Scrape;
-use crate::problem::Problem;
+use crate::problem::Problems;
 use crate::resolve::{Fleet, Host};
 
 /// One job with its targets.
@@ -29,17 +30,41 @@ pub(super) struct Target {
     fqdn: String,
 }
 
-/// The jobs as `host` sees them: its own endpoints over the loopback address, others over their host's address.
-pub(super) fn jobs(
+/// The entries of every host, rendered once for all of them.
+pub(super) fn entries(
     fleet: &Fleet,
-    host: &Host,
+    fleetwide: &Fleetwide,
     sources: &Sources,
     engine: &Engine,
-    problems: &mut Vec<Problem>,
-) -> Vec<Job> {
-    let mut jobs: BTreeMap<(String, String, String), Vec<Target>> = BTreeMap::new();
+) -> Result<BTreeMap<HostName, Vec<Scrape>>, Problems> {
+    let (mut all, mut problems) = (BTreeMap::new(), Vec::new());
+    for host in fleet.hosts.values() {
+        let contexts = Contexts::new(fleetwide, host).map_err(|problem| Problems::from(*problem))?;
+        let mut found = Vec::new();
+        for component in host.enabled().into_iter().filter(|component| !component.file.scrape.is_empty()) {
+            // No release: which one another host has is none of this host's business.
+            match contexts.of(host, component, None) {
+                Ok(context) => {
+                    let trees = &contexts.trees;
+                    let mut work =
+                        Work { engine, sources, component, context, trees, problems: &mut problems };
+                    let placed = work.list("scrape", &component.file.scrape);
+                    found.extend(placed.into_iter().map(|placed| placed.value));
+                }
+                Err(problem) => problems.push(*problem),
+            }
+        }
+        all.insert(host.name.clone(), found);
+    }
+    Problems::check(problems)?;
+    Ok(all)
+}
+
+/// The jobs as `host` sees them: its own endpoints over the loopback address, others over their host's address.
+pub(super) fn jobs(fleet: &Fleet, host: &Host, entries: &BTreeMap<HostName, Vec<Scrape>>) -> Vec<Job> {
+    let mut jobs: BTreeMap<(&str, &str, &str), Vec<Target>> = BTreeMap::new();
     for other in fleet.hosts.values() {
-        for entry in entries(fleet, other, sources, engine, problems) {
+        for entry in entries.get(&other.name).into_iter().flatten() {
             let here = other.name == host.name;
             if entry.local && !here {
                 continue;
@@ -50,44 +75,13 @@ pub(super) fn jobs(
                 host: other.name.to_string(),
                 fqdn: other.fqdn.clone(),
             };
-            jobs.entry((entry.job, entry.path, entry.scheme)).or_default().push(target);
+            jobs.entry((&entry.job, &entry.path, &entry.scheme)).or_default().push(target);
         }
     }
-    let sorted = |mut targets: Vec<Target>| {
-        targets.sort();
-        targets
-    };
     jobs.into_iter()
-        .map(|((job, path, scheme), targets)| Job { job, path, scheme, targets: sorted(targets) })
+        .map(|((job, path, scheme), mut targets)| {
+            targets.sort();
+            Job { job: job.to_owned(), path: path.to_owned(), scheme: scheme.to_owned(), targets }
+        })
         .collect()
-}
-
-fn entries(
-    fleet: &Fleet,
-    host: &Host,
-    sources: &Sources,
-    engine: &Engine,
-    problems: &mut Vec<Problem>,
-) -> Vec<Scrape> {
-    let contexts = match Contexts::new(fleet, host) {
-        Ok(contexts) => contexts,
-        Err(problem) => {
-            problems.push(*problem);
-            return Vec::new();
-        }
-    };
-    let mut found = Vec::new();
-    for component in host.enabled().into_iter().filter(|component| !component.file.scrape.is_empty()) {
-        // No release: which one another host has is none of this host's business.
-        match contexts.of(host, component, None) {
-            Ok(context) => {
-                let mut work = Work { engine, sources, component, context, trees: &contexts.trees, problems };
-                found.extend(
-                    work.list("scrape", &component.file.scrape).into_iter().map(|placed| placed.value),
-                );
-            }
-            Err(problem) => problems.push(*problem),
-        }
-    }
-    found
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::sources::Sources;
 use super::wanted::{Open, Rendered};
-use super::{Releases, render};
+use super::{Releases, Renderer};
 use crate::problem::Problems;
 use crate::resolve::{Address, Component, Fleet, Host, Mirrors, Origins, Specs, Ssh, Tls};
 use crate::stack::component::{ComponentFile, SettingKind};
@@ -82,7 +82,7 @@ impl Bench {
     pub(crate) fn render(&self, host: &str) -> Result<Rendered, Problems> {
         let releases =
             Releases::from([("web".parse().unwrap(), "/opt/web/releases/0123456789ab".parse().unwrap())]);
-        render(&self.fleet, self.host(host), &self.sources, &releases)
+        Renderer::new(&self.fleet, &self.sources)?.host(self.host(host), &releases)
     }
 
     fn problems(&self) -> Vec<String> {
@@ -402,7 +402,8 @@ fn everything_built_in_renders() {
         let bench = built_in(&catalog, stack, values);
         let releases =
             Releases::from([(stack.name.clone(), "/opt/r/releases/0123456789ab".parse().unwrap())]);
-        let rendered = render(&bench.fleet, bench.host("a"), &bench.sources, &releases)
+        let rendered = Renderer::new(&bench.fleet, &bench.sources)
+            .and_then(|renderer| renderer.host(bench.host("a"), &releases))
             .unwrap_or_else(|problems| panic!("{} with values {values}: {problems}", stack.name));
         assert_eq!(rendered.components.len(), bench.host("a").enabled().len());
         assert_eq!(rendered.warnings, []);

@@ -3,14 +3,13 @@
 use super::Shown;
 use crate::problem::Problem;
 use crate::render::sources::Sources;
-use crate::yaml;
 
 pub(super) fn broken(texts: &[Shown<'_>], sources: &Sources) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut default: Option<String> = None;
     let mut uids = std::collections::BTreeMap::new();
     for text in texts.iter().filter(|text| text.path.as_str().contains("/provisioning/datasources/")) {
-        let Ok(tree) = yaml::read(text.path.as_str(), text.content) else { continue };
+        let Some(Ok(tree)) = text.yaml() else { continue };
         let Some(list) = tree.get("datasources") else { continue };
         for source in list.items() {
             let value = source.value();

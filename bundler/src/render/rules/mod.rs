@@ -11,12 +11,16 @@ mod prefixes;
 mod syntax;
 mod unused;
 
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use chom_format::HostPath;
 
 use super::sources::Sources;
 use super::wanted::{Rendered, Spot};
 use crate::problem::Problem;
 use crate::resolve::Host;
+use crate::yaml::{self, Node};
 
 pub(super) use unused::unused_templates;
 
@@ -41,6 +45,7 @@ struct Shown<'a> {
     content: &'a str,
     template: Option<&'a str>,
     at: &'a Spot,
+    tree: OnceCell<Result<Arc<Node>, Problem>>,
 }
 
 fn texts(rendered: &Rendered) -> Vec<Shown<'_>> {
@@ -52,6 +57,7 @@ fn texts(rendered: &Rendered) -> Vec<Shown<'_>> {
             content: &file.value.content,
             template: file.value.template.as_deref(),
             at: &file.at,
+            tree: OnceCell::new(),
         }));
         texts.extend(component.units.iter().filter_map(|unit| {
             Some(Shown {
@@ -60,6 +66,7 @@ fn texts(rendered: &Rendered) -> Vec<Shown<'_>> {
                 content: unit.value.content.as_deref()?,
                 template: unit.value.template.as_deref(),
                 at: &unit.at,
+                tree: OnceCell::new(),
             })
         }));
     }
@@ -67,6 +74,13 @@ fn texts(rendered: &Rendered) -> Vec<Shown<'_>> {
 }
 
 impl Shown<'_> {
+    /// The text as YAML, when its name says that it is some; read once for all rules.
+    fn yaml(&self) -> Option<&Result<Arc<Node>, Problem>> {
+        let suffix = self.path.name().rsplit_once('.').map(|(_, suffix)| suffix);
+        matches!(suffix, Some("yml" | "yaml"))
+            .then(|| self.tree.get_or_init(|| yaml::read(self.path.as_str(), self.content)))
+    }
+
     /// A problem with one line of the text: in the template when the line stands there as it is, else at the entry.
     fn problem(&self, line: usize, sources: &Sources, message: &str, remedy: &str) -> Problem {
         let template = self.template.and_then(|name| sources.templates.get(name));

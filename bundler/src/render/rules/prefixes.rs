@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::render::sources::Sources;
 use crate::render::wanted::Rendered;
 use crate::resolve::Host;
-use crate::yaml::{self, Node};
+use crate::yaml::Node;
 
 type Prefixes = BTreeMap<u16, String>;
 
@@ -127,9 +127,8 @@ fn path_of(url: &str) -> &str {
     rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default()
 }
 
-fn yaml_of(text: &Shown<'_>) -> Option<std::sync::Arc<Node>> {
-    let known = text.path.name().ends_with(".yml") || text.path.name().ends_with(".yaml");
-    if known { yaml::read(text.path.as_str(), text.content).ok() } else { None }
+fn yaml_of<'t>(text: &'t Shown<'_>) -> Option<&'t Node> {
+    text.yaml()?.as_deref().ok()
 }
 
 // The names under which this host asks itself.
