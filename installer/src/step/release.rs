@@ -12,7 +12,7 @@ use chom_format::{HostPath, Mode, RelPath};
 use super::owners::{Owners, Owning};
 use super::place::{attr_lines, fresh, in_the_way, kind, parent_is_missing};
 use super::{Change, Context, Decision, Detail, Step, StepError, Undo, Upcoming};
-use crate::resource::Resource;
+use crate::resource::{Resource, remove_tree};
 use crate::sys::{Attrs, Effect, Kind, PathState, Source, Sys, TEMPORARY, look};
 
 const DIR_MODE: u32 = 0o755;
@@ -55,6 +55,8 @@ impl Step for ReleaseStep {
         match look(sys, &self.0.dir)? {
             PathState::Absent => {
                 let temporary = self.temporary()?;
+                // A run of which nothing else is known may have left it.
+                remove_tree(sys, &temporary)?;
                 self.fill(sys, context, &temporary, ids)?;
                 sys.effect(&Effect::Rename { from: &temporary, to: &self.0.dir })?;
             }

@@ -87,7 +87,7 @@ impl UnitStep {
             reload: below(&spec.reload_on),
         };
         // What does not run yet is started with whatever is there by then.
-        if !state.is_running() {
+        if !state.is_running() && !state.is_done() {
             return Ok(inputs);
         }
         for (path, digest) in &spec.runs {
@@ -123,6 +123,9 @@ impl UnitStep {
         let mut before: Option<(u32, u32)> = None;
         loop {
             let now = read_one(sys, &self.0.unit)?;
+            if now.is_done() {
+                return Ok(());
+            }
             let process = now.is_running().then_some((now.main_pid, now.restarts));
             if process.is_some() && process == before {
                 return Ok(());
@@ -207,6 +210,10 @@ fn decide(spec: &UnitSpec, state: &UnitState, inputs: &Inputs, comes: bool) -> D
 }
 
 fn run(spec: &UnitSpec, state: &UnitState, inputs: &Inputs) -> Option<Run> {
+    let due = !inputs.restart.is_empty() || !inputs.own.is_empty() || !inputs.reload.is_empty();
+    if state.is_done() {
+        return (spec.start && due).then_some(Run::Start);
+    }
     if !state.is_running() {
         // A unit between two restarts is in a crash loop: only a restart takes it out of its pause.
         let looping = state.sub == "auto-restart";
@@ -398,6 +405,20 @@ mod tests {
         let Decision::Change(change) = decide(&spec(), &failed, &Inputs::default(), false) else { panic!() };
         let Detail::Unit(planned) = change.detail else { panic!() };
         assert!(planned.reset_failed && planned.run == Some(Run::Start) && planned.enable.is_none());
+    }
+
+    #[test]
+    fn a_job_that_ran_to_its_end_is_left_alone_until_its_inputs_change() {
+        let done = UnitState {
+            kind: "oneshot".into(),
+            result: "success".into(),
+            invocation: "f00".into(),
+            ..state("loaded", "inactive", "dead", "enabled")
+        };
+        assert_eq!(decided(&done, &Inputs::default(), false), "keep inactive (dead), enabled");
+        assert!(decided(&done, &changes(&[], &["x"], &[]), false).starts_with("start"));
+        let never = UnitState { invocation: String::new(), ..done };
+        assert!(decided(&never, &Inputs::default(), false).starts_with("start"));
     }
 
     #[test]

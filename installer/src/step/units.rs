@@ -9,7 +9,7 @@ use super::StepError;
 use crate::sys::{Command, Sys};
 
 const PROPERTIES: &str = "Id,Names,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload,\
-    NRestarts,MainPID,InvocationID,FragmentPath,Result,StateChangeTimestampMonotonic";
+    NRestarts,MainPID,Type,InvocationID,FragmentPath,Result,StateChangeTimestampMonotonic";
 
 /// The units of a manifest as they were at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct UnitState {
     pub changed: String,
     /// Its unit file.
     pub fragment: String,
+    /// `simple`, `notify`, `oneshot`; empty for units that are no services.
+    pub kind: String,
     /// How it ended: `success`, `exit-code`, `timeout`.
     pub result: String,
 }
@@ -50,6 +52,12 @@ impl UnitState {
     /// Whether its processes run, or it has done its work and counts as there.
     pub fn is_running(&self) -> bool {
         matches!(self.active.as_str(), "active" | "reloading" | "refreshing") && self.sub != "auto-restart"
+    }
+
+    /// Whether it ran to its end, as it should: a job, and no service that goes on.
+    pub fn is_done(&self) -> bool {
+        let ended = self.kind == "oneshot" && self.active == "inactive" && self.result == "success";
+        ended && !self.invocation.is_empty()
     }
 
     /// Whether it is started at boot.
@@ -110,6 +118,7 @@ fn state(block: &str) -> UnitState {
         invocation: text("InvocationID"),
         changed: text("StateChangeTimestampMonotonic"),
         fragment: text("FragmentPath"),
+        kind: text("Type"),
         result: text("Result"),
     }
 }

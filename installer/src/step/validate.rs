@@ -38,6 +38,13 @@ impl Step for ValidateStep {
         if changing.is_empty() {
             return Ok(Decision::Keep { why: "nothing that it checks changes".to_owned() });
         }
+        let comes = context.changed.contains_key(&self.spec.tree) || !context.packages.is_empty();
+        if !comes && sys.meta(&self.spec.tree)?.is_none() {
+            return Ok(Decision::Refuse {
+                conflict: format!("{} is not there, so nothing can be checked in it", self.spec.tree),
+                remedy: format!("declare {} under `dirs:` of the component", self.spec.tree),
+            });
+        }
         Ok(Decision::Change(Change {
             verb: "check",
             summary: format!("`{}` on a staged copy of {}", shown(&self.spec.argv), self.spec.tree),

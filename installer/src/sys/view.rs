@@ -60,6 +60,13 @@ pub enum Laid {
         /// Group.
         gid: u32,
     },
+    /// A file of ours, with mode 0644.
+    Text {
+        /// Where it is seen.
+        path: PathBuf,
+        /// Its content.
+        text: String,
+    },
     /// A symbolic link.
     Link {
         /// Where it is seen.
@@ -154,7 +161,8 @@ fn copy_attrs(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn lay(laid: &Laid) -> Result<(), SysError> {
-    let (Laid::File { path, .. } | Laid::Link { path, .. } | Laid::Absent { path }) = laid;
+    let (Laid::File { path, .. } | Laid::Text { path, .. } | Laid::Link { path, .. } | Laid::Absent { path }) =
+        laid;
     let io = |source| failed("lay over", path, source);
     match fs::remove_file(path) {
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
@@ -166,6 +174,10 @@ fn lay(laid: &Laid) -> Result<(), SysError> {
     match laid {
         Laid::Absent { .. } => Ok(()),
         Laid::Link { target, .. } => symlink(target, path).map_err(io),
+        Laid::Text { text, .. } => {
+            fs::write(path, text).map_err(io)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(io)
+        }
         Laid::File { from, sha256, mode, uid, gid, .. } => {
             let bytes = fs::read(from).map_err(|source| failed("read", from, source))?;
             let found = Digest::of(&bytes);
@@ -249,9 +261,12 @@ mod tests {
     fn an_empty_layer_shows_only_what_is_laid() {
         let host = host();
         let tree = host.path().join("tree");
-        let lay = vec![Laid::Link { path: tree.join("link"), target: "/x".into() }];
+        let lay = vec![
+            Laid::Link { path: tree.join("link"), target: "/x".into() },
+            Laid::Text { path: tree.join("text"), text: "said\n".into() },
+        ];
         let layer = Layer { at: tree.clone(), under: Under::Nothing, lay };
-        assert_eq!(seen(vec![layer], &format!("ls {}", tree.display())), "link\n");
+        assert_eq!(seen(vec![layer], &format!("cd {}; ls; cat text", tree.display())), "link\ntext\nsaid\n");
         let gone = Layer {
             at: tree.clone(),
             under: Under::Copy,

@@ -113,9 +113,11 @@ pub(crate) fn tag(rule: &Rule) -> String {
     format!("{TAG}{}", rule.why)
 }
 
-/// The families that a rule is for: both when it is for anyone.
+/// The families that a rule is for: both when it is for anyone; none for an address of a family that ufw does
+/// not filter, and so does not close.
 pub(crate) fn families(rule: &Rule, ipv6: bool) -> Vec<bool> {
     match &rule.from {
+        Some(from) if from.contains(':') && !ipv6 => Vec::new(),
         Some(from) => vec![from.contains(':')],
         None if ipv6 => vec![false, true],
         None => vec![false],

@@ -13,6 +13,21 @@ use crate::sys::{Command, Effect, Kind, Laid, Layer, Output, Sys, Under};
 // Seen by apt alone: an empty directory in memory, gone with it.
 const CACHE: &str = "/var/cache/apt";
 const REPOSITORY: &str = "/var/cache/apt/bundle";
+// The host's own configuration takes no part: a default release that the bundle does not have would be an error,
+// and hooks that ask a bug tracker or restart services have no place in a run that is undone as a whole.
+const CONFIGURATION: &str = r#"
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "/dev/null";
+Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::State::lists "/var/cache/apt/bundle/lists";
+APT::Sandbox::User "root";
+DPkg::Lock::Timeout "60";
+Dpkg::Use-Pty "0";
+Dpkg::Options { "--force-confdef"; "--force-confold"; };
+"#;
 const SIMULATION: Duration = Duration::from_secs(60);
 const INSTALLATION: Duration = Duration::from_secs(30 * 60);
 
@@ -60,30 +75,17 @@ fn command(
     context: &Context,
     further: Vec<String>,
 ) -> Result<Command, StepError> {
-    let mut argv = vec!["apt-get".to_owned(), "--quiet".to_owned()];
-    for option in [
-        "Dir::Etc::sourcelist=/dev/null",
-        "Dir::Etc::sourceparts=/dev/null",
-        "Dir::Etc::preferences=/dev/null",
-        "Dir::Etc::preferencesparts=/dev/null",
-        "Dir::State::lists=/var/cache/apt/bundle/lists",
-        "APT::Sandbox::User=root",
-        "DPkg::Lock::Timeout=60",
-        "Dpkg::Use-Pty=0",
-        "Dpkg::Options::=--force-confdef",
-        "Dpkg::Options::=--force-confold",
-    ] {
-        argv.extend(["-o".to_owned(), option.to_owned()]);
-    }
-    argv.extend(["--no-install-recommends".to_owned(), "--with-source".to_owned()]);
+    let mut argv: Vec<String> = ["apt-get", "--quiet", "--no-install-recommends", "--with-source"]
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     argv.extend([format!("{REPOSITORY}/Packages"), "install".to_owned()]);
     argv.extend(further);
     let view = vec![layer(sys, spec, context)?];
     Ok(Command { view, ..Command::new(argv) }
+        .env("APT_CONFIG", &format!("{REPOSITORY}/apt.conf"))
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("DEBIAN_PRIORITY", "critical")
-        .env("NEEDRESTART_SUSPEND", "1")
-        .env("APT_LISTCHANGES_FRONTEND", "none")
         .env("UCF_FORCE_CONFFOLD", "1"))
 }
 
@@ -105,6 +107,7 @@ fn layer(sys: &dyn Sys, spec: &PackagesSpec, context: &Context) -> Result<Layer,
         uid: 0,
         gid: 0,
     }];
+    lay.push(Laid::Text { path: repository.join("apt.conf"), text: CONFIGURATION.to_owned() });
     // Links: apt reads every archive once more against the index's digest, and nothing is copied.
     lay.extend(spec.packages.iter().map(|deb| Laid::Link {
         path: repository.join(deb.file_name()),
