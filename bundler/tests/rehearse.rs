@@ -249,6 +249,7 @@ install)
   step web/file; echo web >/etc/web.conf
   step web/unit; printf '[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/web.service
   systemctl daemon-reload; systemctl enable -q --now web; eval "$spoil"; effects=4
+  step check; step commit
   end 0 '["web/file","web/unit"]';;
 rollback) effects=4; eval "$back"; undo 0;;
 status) end 0 '[]';;
@@ -280,7 +281,7 @@ fn a_bundle_that_keeps_its_word_passes_with_every_fault() {
     assert_eq!((code, &report["passed"]), (0, &Value::Bool(true)), "{report:#}");
     assert_eq!((&report["installed"], &report["differences"]), (&Value::Bool(true), &serde_json::json!([])));
     let faults = report["faults"].as_array().unwrap();
-    assert_eq!(faults.len(), 4);
+    assert_eq!(faults.len(), 8, "two steps, the checks and the commit, each failed and interrupted");
     assert!(faults.iter().all(|fault| fault["exit"] == 4 && fault["differences"] == serde_json::json!([])));
     assert_eq!(report["checks"][0]["id"], "web/up");
     assert_eq!(

@@ -32,10 +32,10 @@ pub struct RehearseArgs {
     /// Leave the host running and say how to enter it
     #[arg(long)]
     pub keep: bool,
-    /// Let this step fail first, and expect the host as before; `all`: each step in turn (repeatable)
+    /// Let this step, or `check` or `commit`, fail first, and expect the host as before; `all`: each in turn (repeatable)
     #[arg(long, value_name = "STEP")]
     pub fail_at: Vec<String>,
-    /// Send SIGINT at this step first, and expect the host as before; `all`: each step in turn (repeatable)
+    /// Send SIGINT at this step first, and expect the host as before; `all`: each in turn (repeatable)
     #[arg(long, value_name = "STEP")]
     pub interrupt_at: Vec<String>,
     /// Run this program on the host as root before it is first captured (repeatable)
@@ -105,7 +105,7 @@ impl RehearseArgs {
         let mut faults = Vec::new();
         for (kind, steps) in [(FaultKind::Fail, self.fail_at), (FaultKind::Interrupt, self.interrupt_at)] {
             for step in steps {
-                let steps = if step == "all" { head.steps.clone() } else { vec![parse(&bundle, &step)?] };
+                let steps = if step == "all" { head.places() } else { vec![parse(&bundle, &step)?] };
                 faults.extend(steps.into_iter().map(|step| Fault { kind, step }));
             }
         }

@@ -37,6 +37,18 @@ pub struct BundleHead {
 }
 
 impl BundleHead {
+    /// The places beside its steps at which every installation can fail or be interrupted.
+    const FURTHER: [&str; 2] = ["check", "commit"];
+
+    /// Where a fault can be rehearsed, in the order of a run.
+    pub fn places(&self) -> Vec<StepId> {
+        self.steps
+            .iter()
+            .cloned()
+            .chain(Self::FURTHER.iter().filter_map(|place| place.parse().ok()))
+            .collect()
+    }
+
     /// Reads the head of a tarball.
     pub fn read(path: &Path) -> Result<Self, RehearseError> {
         let refuse = |why: String| RehearseError::Bundle {

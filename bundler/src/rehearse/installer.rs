@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::RehearseError;
+use super::event;
 use super::host::Host;
 use super::talk::Talk;
 use super::tool::Stream;
@@ -29,12 +30,11 @@ pub struct Act {
     pub changed: Vec<String>,
     /// Its transaction.
     pub transaction: Option<String>,
+    /// Its first error.
+    pub error: Option<String>,
     /// The last JSON object that it printed.
     #[serde(skip)]
     pub said: Value,
-    /// The last lines of its talk, for an account of what went wrong.
-    #[serde(skip)]
-    pub tail: Vec<String>,
 }
 
 impl Act {
@@ -64,7 +64,7 @@ pub fn run(host: &Host, folder: &str, words: &[&str], talk: &Talk<'_>) -> Result
             talk.say(format!("  | {line}"));
         }
     })?;
-    Ok(parse(&ran.text(), ran.code, said.shown))
+    Ok(parse(&ran.text(), ran.code))
 }
 
 /// Quotes a word for the host's shell.
@@ -77,7 +77,7 @@ pub(super) fn quoted(word: &str) -> String {
     }
 }
 
-fn parse(stdout: &str, code: i32, tail: Vec<String>) -> Act {
+fn parse(stdout: &str, code: i32) -> Act {
     let took = stdout.lines().rev().find_map(|line| line.strip_prefix(MARK)?.strip_prefix(' '));
     let words: Vec<&str> = took.unwrap_or_default().split_whitespace().collect();
     let time = |at: usize| words.get(at).and_then(|word| word.replace(',', ".").parse::<f64>().ok());
@@ -103,8 +103,8 @@ fn parse(stdout: &str, code: i32, tail: Vec<String>) -> Act {
         effects: said.get("effects").and_then(Value::as_u64),
         changed: changed.filter_map(|step| step.as_str().map(str::to_owned)).collect(),
         transaction: text("transaction"),
+        error: said.pointer("/error/message").and_then(Value::as_str).map(str::to_owned),
         said,
-        tail,
     }
 }
 
@@ -113,7 +113,6 @@ fn parse(stdout: &str, code: i32, tail: Vec<String>) -> Act {
 struct Said {
     out: Vec<u8>,
     err: Vec<u8>,
-    shown: Vec<String>,
 }
 
 impl Said {
@@ -126,9 +125,6 @@ impl Said {
             let line: Vec<u8> = rest.drain(..=end).collect();
             lines.extend(show(stream, String::from_utf8_lossy(&line).trim_end()));
         }
-        self.shown.extend(lines.iter().cloned());
-        let surplus = self.shown.len().saturating_sub(30);
-        self.shown.drain(..surplus);
         lines
     }
 }
@@ -139,9 +135,7 @@ fn show(stream: Stream, line: &str) -> Option<String> {
         return None;
     }
     match serde_json::from_str::<Value>(line) {
-        Ok(Value::Object(event)) if stream == Stream::Out => {
-            event.get("message").and_then(Value::as_str).map(str::to_owned)
-        }
+        Ok(event @ Value::Object(_)) if stream == Stream::Out => event::words(&event),
         _ => Some(line.to_owned()),
     }
 }
@@ -154,7 +148,7 @@ mod tests {
     fn the_result_is_the_last_object_and_the_mark() {
         let out = "{\"message\": \"working\"}\n{\"format\":1,\"exit\":0,\"transaction\":3,\"changed\":[\"a/b\"],\"effects\":7,\
                    \"checks\":[{\"id\":\"a\",\"passed\":true}],\"proof\":null}\nrehearsal-took 0 100.5 100.625\n";
-        let act = parse(out, 255, Vec::new());
+        let act = parse(out, 255);
         assert_eq!((act.exit, act.ms, act.effects), (0, 125.0, Some(7)));
         assert_eq!(
             (act.changed.as_slice(), act.transaction.as_deref()),
@@ -165,7 +159,7 @@ mod tests {
 
     #[test]
     fn an_installer_that_says_nothing_has_its_code() {
-        let act = parse("", 4, Vec::new());
+        let act = parse("", 4);
         assert_eq!((act.exit, act.effects, act.checks()), (4, None, Vec::new()));
     }
 

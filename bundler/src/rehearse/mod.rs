@@ -27,6 +27,7 @@ pub mod cancel;
 pub mod capture;
 mod cgroup;
 pub mod error;
+mod event;
 pub mod host;
 pub mod installer;
 pub mod lab;

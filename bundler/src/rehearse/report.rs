@@ -86,6 +86,8 @@ pub struct Rollback {
     pub ms: f64,
     /// The installer's own proof.
     pub proof: Option<Value>,
+    /// Its first error.
+    pub error: Option<String>,
 }
 
 /// A phase and how long it took.
@@ -139,7 +141,13 @@ impl Report {
             }
         }
         match &self.install {
-            Some(act) if act.exit != 0 => problems.push(format!("the installation ended with {}", act.exit)),
+            Some(act) if act.exit != 0 => {
+                problems.push(format!(
+                    "the installation ended with {}{}",
+                    act.exit,
+                    because(act.error.as_deref())
+                ));
+            }
             Some(_) => {}
             None => problems.push("nothing was installed".to_owned()),
         }
@@ -159,7 +167,8 @@ impl Report {
             }
         }
         if let Some(rollback) = self.rollback.as_ref().filter(|rollback| rollback.exit != 0) {
-            problems.push(format!("the rollback ended with {}", rollback.exit));
+            let why = because(rollback.error.as_deref());
+            problems.push(format!("the rollback ended with {}{why}", rollback.exit));
         }
         if !self.differences.is_empty() {
             problems.push(format!("after all: {} on the host", differences(self.differences.len())));
@@ -241,6 +250,10 @@ fn differences(count: usize) -> String {
     if count == 1 { "1 difference".to_owned() } else { format!("{count} differences") }
 }
 
+fn because(error: Option<&str>) -> String {
+    error.map(|error| format!(": {error}")).unwrap_or_default()
+}
+
 fn took(ms: f64) -> String {
     if ms < 1000.0 { format!("{ms:.0} ms") } else { format!("{:.1} s", ms / 1000.0) }
 }
@@ -269,7 +282,7 @@ mod tests {
         report.checks =
             vec![json!({"id": "a", "passed": true}), json!({"id": "b", "passed": false, "severity": "warn"})];
         report.second_run = Some(SecondRun { exit: 0, ms: 5.0, effects: Some(0), restarted: Vec::new() });
-        report.rollback = Some(Rollback { exit: 0, ms: 5.0, proof: None });
+        report.rollback = Some(Rollback { exit: 0, ms: 5.0, proof: None, error: None });
         report
     }
 

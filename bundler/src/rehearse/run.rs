@@ -153,10 +153,14 @@ fn plan(options: &RunOptions, head: &BundleHead) -> Result<HostPlan, RehearseErr
         }
         (asked, own) => asked.or(own).unwrap_or(Suite::Trixie),
     };
+    let places = head.places();
     for fault in &options.faults {
-        if !head.steps.contains(&fault.step) {
+        if !places.contains(&fault.step) {
             let why = format!("has no step `{}`", fault.step);
-            return Err(refuse(why, "chom-bundle inspect lists the steps; `all` means each of them"));
+            return Err(refuse(
+                why,
+                "chom-bundle inspect lists the steps; `check` and `commit` are places too, and `all` means every place",
+            ));
         }
     }
     let name = options.host.clone().or(head.host.clone());
@@ -279,7 +283,8 @@ impl Play<'_> {
 
     fn rollback(&mut self, host: &Host) -> Result<(), RehearseError> {
         let act = self.installer(host, &["rollback", "--yes"])?;
-        self.report.rollback = Some(Rollback { exit: act.exit, ms: act.ms, proof: act.proof() });
+        self.report.rollback =
+            Some(Rollback { exit: act.exit, ms: act.ms, proof: act.proof(), error: act.error });
         Ok(())
     }
 
