@@ -96,7 +96,7 @@ pub fn plan(request: &Request<'_>, plan: Option<&Plan>) -> Findings {
     findings.push(packages::check(request.sys, plan));
     if request.running() {
         findings.push(lock::check(request.patience, request.waiting));
-        findings.push(ports::check(&request.manifest.ports));
+        findings.push(ports::check(request.sys, &request.manifest.ports));
     }
     Findings(findings)
 }

@@ -7,10 +7,11 @@ use chom_format::manifest::Port;
 
 use super::Finding;
 use super::proc::{Owner, holders, listeners};
+use crate::sys::{Command, Sys};
 
 const CHECK: &str = "ports";
 
-pub(super) fn check(wanted: &[Port]) -> Finding {
+pub(super) fn check(sys: &dyn Sys, wanted: &[Port]) -> Finding {
     let proc = Path::new("/proc");
     let table = |name: &str| fs::read_to_string(proc.join("net").join(name)).unwrap_or_default();
     let mut open = listeners(&table("tcp"));
@@ -26,13 +27,37 @@ pub(super) fn check(wanted: &[Port]) -> Finding {
     }
     let inodes: Vec<u64> = taken.iter().map(|(_, inode)| *inode).collect();
     let holders = holders(proc, &inodes);
-    let owners = |inode: u64| {
-        let pids = holders.iter().filter(move |(held, _)| *held == inode).map(|(_, pid)| *pid);
-        pids.map(|pid| Owner::of(proc, pid)).collect::<Vec<_>>()
+    let mut sockets = None;
+    let mut owners = |port: u16, inode: u64| {
+        let pids = holders.iter().filter(|(held, _)| *held == inode).map(|(_, pid)| *pid);
+        let mut owners: Vec<Owner> = pids.map(|pid| Owner::of(proc, pid)).collect();
+        // systemd listens for others: which socket unit it is, it alone knows.
+        for owner in owners.iter_mut().filter(|owner| owner.pid == 1) {
+            let text = sockets.get_or_insert_with(|| list_sockets(sys));
+            owner.unit = socket_unit(text, port).or(owner.unit.take());
+        }
+        owners
     };
     let taken: Vec<(&Port, Vec<Owner>)> =
-        taken.into_iter().map(|(port, inode)| (port, owners(inode))).collect();
+        taken.into_iter().map(|(port, inode)| (port, owners(port.port, inode))).collect();
     judge(wanted, &taken)
+}
+
+fn list_sockets(sys: &dyn Sys) -> String {
+    let command =
+        Command::new(["systemctl", "list-sockets", "--no-pager", "--no-legend", "--plain", "--full"]);
+    sys.ask(&command).map(|output| output.text()).unwrap_or_default()
+}
+
+// `[::]:9090 web.socket web.service`
+fn socket_unit(list: &str, port: u16) -> Option<String> {
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (place, unit) = (words.next()?, words.next()?);
+        let number = place.rsplit_once(':').map_or(place, |(_, number)| number);
+        (number.parse() == Ok(port)).then(|| unit.to_owned())
+    };
+    list.lines().find_map(line)
 }
 
 // A port that the very unit holds which will hold it afterwards is no conflict: that unit is restarted by us.
@@ -92,10 +117,19 @@ mod tests {
     }
 
     #[test]
+    fn systemd_listens_for_a_socket_unit() {
+        let list = "/run/dbus/system_bus_socket dbus.socket dbus.service\n[::]:9090 squatter.socket squatter.service\n\
+                    0.0.0.0:22 ssh.socket ssh.service\n";
+        assert_eq!(socket_unit(list, 9090).as_deref(), Some("squatter.socket"));
+        assert_eq!(socket_unit(list, 22).as_deref(), Some("ssh.socket"));
+        assert_eq!(socket_unit(list, 80), None);
+    }
+
+    #[test]
     fn a_real_conflict_names_us() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = Port { port: listener.local_addr().unwrap().port(), unit: "web.service".parse().unwrap() };
-        let finding = check(&[port]);
+        let finding = check(&crate::sys::RealSys::new("/"), &[port]);
         assert!(finding.reason.contains(&format!("taken by pid {} (", std::process::id())), "{finding:?}");
     }
 }
