@@ -53,6 +53,10 @@ demo: dist ## build the bundle of HOST and rehearse it on a throw-away Debian ho
 test: dist ## every test of the usual run, on real Debian hosts
 	cargo test --workspace --locked --target-dir $(TARGET)
 
+.PHONY: suites
+suites: dist ## the suites that are written and not yet part of the usual run
+	cargo test --locked --target-dir $(TARGET) -p chom-tests --no-fail-fast --test refusals --test hostile --test newstack --test faults
+
 .PHONY: matrix
 matrix: dist ## the complete fault matrix on both releases (about an hour)
 	CHOM_MATRIX=full cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults -- --nocapture
