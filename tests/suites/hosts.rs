@@ -44,13 +44,17 @@ fn there_and_back(suite: Suite) {
 fn assert_the_stack_was_seen_healthy(report: &Report) {
     for wanted in [
         "prometheus/ready",
-        "prometheus/targets",
-        "prometheus/rules",
-        "prometheus/alertmanager",
+        "prometheus/up-prometheus",
+        "prometheus/up-node",
+        "prometheus/up-alertmanager",
+        "prometheus/rule-groups",
+        "prometheus/alertmanager-found",
         "alertmanager/ready",
-        "node_exporter/metrics",
+        "node_exporter/ready",
         "blackbox_exporter/ready",
         "nginx/health",
+        "nginx/path-prometheus",
+        "nginx/path-alertmanager",
     ] {
         let seen = report.checks.iter().find(|check| check["id"] == wanted);
         assert!(seen.is_some_and(|check| check["passed"] == true), "{wanted}: {seen:?}");
