@@ -34,3 +34,6 @@ pub use file::{Journal, JournalError};
 pub use fold::{Standing, State, fold};
 pub use frame::{Corrupt, Decoded, Tail, decode, encode};
 pub use record::{Begin, Record};
+
+#[cfg(test)]
+mod golden;

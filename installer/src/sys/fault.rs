@@ -15,8 +15,6 @@ pub(crate) enum Fault {
     None,
     /// It fails and has not happened; everything after it works again.
     Fail(u64),
-    /// The process is killed just before it.
-    KillBefore(u64),
     /// The process is killed in the middle of it.
     KillWithin(u64),
     /// The process is killed just after it.
@@ -61,7 +59,6 @@ impl FaultSys {
         let number = self.effects.fetch_add(1, Ordering::SeqCst) + 1;
         match self.fault {
             Fault::Fail(at) if at == number => Err(SysError::Injected(effect.describe())),
-            Fault::KillBefore(at) if at == number => Err(self.die()),
             Fault::KillWithin(at) if at == number => {
                 self.half(effect);
                 Err(self.die())
