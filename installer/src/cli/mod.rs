@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use chom_format::Exit;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use context::Ctx;
 pub use error::Error;
@@ -29,16 +29,16 @@ pub use globals::Globals;
 
 use crate::ui::Printer;
 
-/// Installs, verifies and rolls back a bundle on this host. Without a command: install.
+/// Installs, verifies and rolls back a bundle on this host, with no network and no library.
+///
+/// Without a command: install, with the options of that command.
 #[derive(Debug, Parser)]
-#[command(name = "chom-install", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "chom-install", version, after_help = "Without a command: install, with its options.")]
 pub struct Cli {
     #[command(flatten)]
     globals: Globals,
-    #[command(flatten)]
-    install: install::Install,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Command,
 }
 
 /// The commands.
@@ -72,7 +72,7 @@ impl Command {
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(with_command(args.into_iter().collect())) {
         Ok(cli) => cli,
         Err(refusal) => {
             // Help for a reader that left is no failure.
@@ -81,8 +81,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let mut ctx = Ctx::new(cli.globals);
-    let command = cli.command.unwrap_or(Command::Install(cli.install));
-    let exit = match command.run(&mut ctx) {
+    let exit = match cli.command.run(&mut ctx) {
         Ok(exit) => exit,
         Err(error) => {
             error.print(&ctx.printer);
@@ -90,6 +89,29 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     finish(&ctx.printer, exit).code().into()
+}
+
+// Puts `install` in front of options that stand alone. Options of install before another command stay what they
+// are, and are refused there: `--yes rollback` must not lose its `--yes` without a word.
+fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
+    let cli = Cli::command();
+    let install = cli.find_subcommand("install").into_iter().flat_map(clap::Command::get_arguments);
+    let valued: Vec<String> = install
+        .chain(cli.get_arguments())
+        .filter(|argument| argument.get_action().takes_values())
+        .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
+        .collect();
+    let mut words = args.iter().skip(1).map(|word| word.to_string_lossy());
+    while let Some(word) = words.next() {
+        if !word.starts_with('-') || ["-h", "--help", "-V", "--version"].contains(&&*word) {
+            return args;
+        }
+        if valued.iter().any(|option| *option == word) {
+            words.next();
+        }
+    }
+    args.insert(args.len().min(1), "install".into());
+    args
 }
 
 fn finish(printer: &Printer, exit: Exit) -> Exit {
@@ -104,10 +126,34 @@ fn finish(printer: &Printer, exit: Exit) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn install_is_meant_when_nothing_is_said() {
+        for (said, meant) in [
+            ("x", "x install"),
+            ("x --yes --json", "x install --yes --json"),
+            ("x --bundle status", "x install --bundle status"),
+            ("x --bundle=status", "x install --bundle=status"),
+            ("x --color never", "x install --color never"),
+            ("x --json history", "x --json history"),
+            ("x --yes rollback", "x --yes rollback"),
+            ("x rollback --yes", "x rollback --yes"),
+            ("x --help", "x --help"),
+            ("x -q --version", "x -q --version"),
+        ] {
+            let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+            assert_eq!(with_command(words(said)), words(meant), "{said}");
+        }
+        let parses =
+            |text: &str| Cli::try_parse_from(with_command(text.split(' ').map(OsString::from).collect()));
+        assert!(matches!(parses("x --yes --json").unwrap().command, Command::Install(_)));
+        assert!(matches!(parses("x --json history").unwrap().command, Command::History(_)));
+        assert!(parses("x --yes rollback").is_err());
     }
 }

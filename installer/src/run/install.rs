@@ -1,7 +1,7 @@
 //! An installation, from the bundle to the outcome.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chom_format::{HostPath, StepId, StepSpec};
@@ -58,7 +58,13 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     let source = Source::find(asked.bundle.as_deref())?;
     let mut bundle = Bundle::open(&source, &|done| progress.show(&Event::Reading { done, total: None }))?;
     check_places(asked, &bundle)?;
-    let mut session = Session::for_change()?;
+    interrupt::listen()?;
+    let mut session = Session::new(Path::new("/"))?;
+    if !nix::unistd::geteuid().is_root() {
+        // Refused with everything else that stands in the way.
+        decide(asked, &bundle, &session, progress)?.2.verdict()?;
+        return Err(RunError::NotRoot);
+    }
     let hold = Hold::take(&mut session.sys, &session.files, "looking")?;
     if let (Some(hold), false) = (&hold, session.unfinished().is_empty())
         && let Some(stuck) = recover_first(asked, &bundle, &mut session, hold, consent, progress)?
