@@ -57,6 +57,14 @@ struct Before {
     changed: String,
     /// Directories for links that were there.
     dirs: Vec<HostPath>,
+    /// There was such a unit. Links to one that there was not are ours to take, whoever made them.
+    #[serde(default = "yes")]
+    existed: bool,
+}
+
+// What an older journal does not tell is read the careful way.
+fn yes() -> bool {
+    true
 }
 
 impl Restore for UnitResource<'_> {
@@ -88,10 +96,15 @@ impl Restore for UnitResource<'_> {
         let now = self.state(sys)?;
         let idle = matches!(now.active.as_str(), "" | "inactive" | "failed");
         let same_run = before.seen.running && now.invocation == before.invocation;
-        if idle || same_run {
-            return Ok(());
+        if !idle && !same_run {
+            self.systemctl(sys, "stop")?;
         }
-        self.systemctl(sys, "stop").map(drop)
+        // Before the directories of these links are compared, lest they pass for somebody else's.
+        if !before.existed {
+            let seen = self.seen(sys, &now)?;
+            self.restore_links(sys, &before, &seen)?;
+        }
+        Ok(())
     }
 
     fn restore(
@@ -318,6 +331,22 @@ mod tests {
 
     fn store() -> Store {
         Store { objects: path("/objects").unwrap(), attic: path("/attic").unwrap() }
+    }
+
+    #[test]
+    fn links_of_a_unit_that_was_not_there_go_before_paths_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let wants = dir.path().join("etc/systemd/system/multi-user.target.wants");
+        fs::create_dir_all(&wants).unwrap();
+        let unit: UnitName = "a.service".parse().unwrap();
+        let resource = UnitResource { unit: &unit };
+        let mut sys = RealSys::new(dir.path());
+        let saved = resource.save(&mut sys, &store()).unwrap();
+        symlink("/etc/systemd/system/a.service", wants.join("a.service")).unwrap();
+        symlink("/etc/systemd/system/b.service", wants.join("b.service")).unwrap();
+        resource.quiesce(&mut sys, &saved).unwrap();
+        let left: Vec<_> = fs::read_dir(&wants).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["b.service"]);
     }
 
     #[test]
