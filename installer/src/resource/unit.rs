@@ -72,7 +72,9 @@ impl Restore for UnitResource<'_> {
         let state = self.state(sys)?;
         let seen = self.seen(sys, &state)?;
         let fingerprint = Fingerprint::of(&seen);
-        let before = Before { seen, invocation: state.invocation, changed: state.changed, dirs: dirs(sys)? };
+        let existed = state.exists();
+        let (invocation, changed) = (state.invocation, state.changed);
+        let before = Before { seen, invocation, changed, dirs: dirs(sys)?, existed };
         Ok(Saved { state: to_value(&before)?, objects: Vec::new(), fingerprint })
     }
 

@@ -177,7 +177,7 @@ fn decide(spec: &UnitSpec, state: &UnitState, inputs: &Inputs, comes: bool) -> D
             remedy: format!("systemctl unmask {unit}"),
         };
     }
-    let missing = state.load == "not-found" || state.load.is_empty();
+    let missing = !state.exists();
     if missing && !comes {
         return Decision::Refuse {
             conflict: format!("{unit} is not on this host, and no earlier step brings it"),

@@ -49,6 +49,11 @@ pub struct UnitState {
 }
 
 impl UnitState {
+    /// Whether systemd knows a unit of this name.
+    pub fn exists(&self) -> bool {
+        !matches!(self.load.as_str(), "" | "not-found")
+    }
+
     /// Whether its processes run, or it has done its work and counts as there.
     pub fn is_running(&self) -> bool {
         matches!(self.active.as_str(), "active" | "reloading" | "refreshing") && self.sub != "auto-restart"
