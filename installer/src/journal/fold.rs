@@ -7,6 +7,7 @@ use chom_format::StepId;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::exposure::{BootTime, Exposure};
 use super::record::{Begin, Record};
 use crate::resource::{Fingerprint, Resource, Restored, Saved};
 
@@ -28,6 +29,8 @@ pub struct State {
     pub touched: BTreeSet<Resource>,
     /// The first error, with the step that it came from.
     pub failed: Option<(Option<StepId>, String)>,
+    /// The window in which it was or is to be confirmed.
+    pub exposure: Option<Exposure>,
     /// Resources that are back.
     pub restored: BTreeMap<Resource, Restored>,
     /// What was proved at the end of a rollback.
@@ -47,6 +50,11 @@ pub enum Standing {
     Empty,
     /// It runs, or was cut off.
     Open,
+    /// It is applied and healthy, and is taken back unless somebody confirms it.
+    Exposed {
+        /// Until then, by the wall clock.
+        until: String,
+    },
     /// It stands.
     Committed {
         /// Since when.
@@ -72,7 +80,21 @@ pub enum Standing {
 impl State {
     /// Whether something is left to do before another transaction may begin.
     pub fn is_open(&self) -> bool {
-        matches!(self.standing, Standing::Open | Standing::RollingBack { .. } | Standing::Stuck { .. })
+        match self.standing {
+            Standing::Open
+            | Standing::Exposed { .. }
+            | Standing::RollingBack { .. }
+            | Standing::Stuck { .. } => true,
+            Standing::Empty | Standing::Committed { .. } | Standing::RolledBack { .. } => false,
+        }
+    }
+
+    /// Milliseconds in which it can still be confirmed; none when it does not wait for that, or no longer.
+    pub fn awaits_ms(&self, now: &BootTime) -> Option<u64> {
+        match (&self.standing, &self.exposure) {
+            (Standing::Exposed { .. }, Some(exposure)) => exposure.left_ms(now),
+            _ => None,
+        }
     }
 
     /// Whether the host has what this transaction brought.
@@ -113,6 +135,16 @@ impl State {
                 self.failed.get_or_insert_with(|| (step.clone(), cause.clone()));
             }
             Record::Healthy => {}
+            Record::Exposed { exposure } => {
+                self.standing = Standing::Exposed { until: exposure.until.clone() };
+                self.exposure = Some(exposure.clone());
+            }
+            // What is being taken back cannot be confirmed any more: the first append has decided.
+            Record::Confirmed { at, .. } => {
+                if let Standing::Exposed { .. } = self.standing {
+                    self.standing = Standing::Committed { at: at.clone() };
+                }
+            }
             Record::Committed { at } => self.standing = Standing::Committed { at: at.clone() },
             Record::RollingBack { cause } => {
                 // What could not be put back is tried again; and so is every listing, which may have been
@@ -217,6 +249,35 @@ mod tests {
         let mut state = fold(&records);
         state.apply(&Record::RollingBack { cause: "again".into() });
         assert_eq!(state.restored.keys().collect::<Vec<_>>(), [&path("/a")]);
+    }
+
+    fn exposed() -> Record {
+        let exposure = Exposure {
+            boot_id: "boot".into(),
+            at_ms: 1,
+            deadline_ms: 100,
+            until: "u".into(),
+            nonce: Digest::of(b"word"),
+            connection: None,
+        };
+        Record::Exposed { exposure }
+    }
+
+    #[test]
+    fn of_a_confirmation_and_a_way_back_the_first_decides() {
+        let now = |ms| BootTime { boot_id: "boot".into(), ms };
+        let (confirmed, back) = (
+            Record::Confirmed { at: "t".into(), by: "b".into() },
+            Record::RollingBack { cause: "nobody confirmed".into() },
+        );
+        let state = fold(&[begin(), Record::Healthy, exposed()]);
+        assert!(state.is_open() && !state.stands());
+        assert_eq!((state.awaits_ms(&now(60)), state.awaits_ms(&now(100))), (Some(40), None));
+        let state = fold(&[begin(), Record::Healthy, exposed(), confirmed.clone()]);
+        assert!(state.stands() && !state.is_open() && state.awaits_ms(&now(60)).is_none());
+        let state = fold(&[begin(), Record::Healthy, exposed(), back, confirmed.clone()]);
+        assert!(!state.stands() && state.is_open());
+        assert!(!fold(&[begin(), confirmed]).stands(), "it was not exposed");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use chom_format::StepId;
 
-use super::{Standing, decode, fold};
+use super::{BootTime, Standing, decode, fold};
 use crate::resource::{Resource, Restored};
 
 #[test]
@@ -29,4 +29,17 @@ fn format_1_is_read() {
     assert_eq!(state.restored.get(&path), Some(&Restored::Foreign { kept }));
     assert_eq!((state.proof.len(), state.exceptions.len()), (1, 1));
     assert_eq!(state.failed.unwrap().1, "it did not start");
+}
+
+#[test]
+fn format_1_with_an_exposure_is_read() {
+    let decoded = decode(include_bytes!("golden/format-1-exposed.journal")).unwrap();
+    assert_eq!((decoded.records.len(), decoded.torn), (11, 0));
+    let state = fold(&decoded.records);
+    assert_eq!(state.standing, Standing::Committed { at: "2026-01-01T00:05:30Z".to_owned() });
+    let waiting = fold(&decoded.records[..10]);
+    assert_eq!(waiting.standing, Standing::Exposed { until: "2026-01-01T00:07:00Z".to_owned() });
+    let now = |boot: &str| BootTime { boot_id: boot.to_owned(), ms: 100_000 };
+    assert_eq!((waiting.awaits_ms(&now("0b7e")), waiting.awaits_ms(&now("0b7f"))), (Some(81_230), None));
+    assert_eq!(waiting.exposure.unwrap().connection.as_deref(), Some("192.0.2.7 50112 192.0.2.10 22"));
 }

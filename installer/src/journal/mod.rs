@@ -8,6 +8,7 @@
 //! Begin, Saved (units)                          nothing has happened yet
 //! Saved (paths of the step), Intent, -effects-, Done     for each step of the plan
 //! Healthy, Committed                            the transaction stands
+//! Healthy, Exposed ... Confirmed                the same, when somebody must confirm it first
 //!
 //! Failed, RollingBack, -resource back-, Restored ..., RolledBack | Stuck
 //! ```
@@ -25,11 +26,13 @@
 //!
 //! The journal never holds contents. Originals and secrets lie in the object store, readable by root alone.
 
+mod exposure;
 mod file;
 mod fold;
 mod frame;
 mod record;
 
+pub use exposure::{BootTime, Exposure};
 pub use file::{Journal, JournalError};
 pub use fold::{Standing, State, fold};
 pub use frame::{Corrupt, Decoded, Tail, decode, encode};

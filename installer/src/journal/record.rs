@@ -3,6 +3,7 @@
 use chom_format::{Digest, StepId};
 use serde::{Deserialize, Serialize};
 
+use super::exposure::Exposure;
 use crate::resource::{Fingerprint, Resource, Restored, Saved};
 
 /// One record. New variants and fields may be added; none may change its meaning, for old journals are read for ever.
@@ -41,6 +42,18 @@ pub enum Record {
     },
     /// All checks passed.
     Healthy,
+    /// The firewall is changed and all checks passed: somebody must confirm, or it is taken back.
+    Exposed {
+        /// Until when, and by which word.
+        exposure: Exposure,
+    },
+    /// Somebody confirmed in time: the transaction stands. This append, under the lock, is the decision.
+    Confirmed {
+        /// Wall clock, RFC 3339.
+        at: String,
+        /// Who, and from where.
+        by: String,
+    },
     /// The transaction stands.
     Committed {
         /// Wall clock, RFC 3339.

@@ -171,6 +171,7 @@ impl fmt::Display for Entry {
         let standing = match &self.standing {
             Standing::Empty => "did not begin".to_owned(),
             Standing::Open => "was cut off".to_owned(),
+            Standing::Exposed { until } => format!("waits to be confirmed until {}", seconds(until)),
             Standing::Committed { at } => format!("stands since {}", seconds(at)),
             Standing::RollingBack { .. } => "is being taken back, or that was cut off".to_owned(),
             Standing::RolledBack { at } => format!("was taken back at {}", seconds(at)),
