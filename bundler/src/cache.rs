@@ -1,7 +1,7 @@
 //! The content-addressed cache of the control machine, shared by all inventories.
 //!
-//! It owns `objects/<sha256>`, the partial downloads beside them, the note of which members were taken out
-//! of which archive, and the folder of the private apt roots. An object appears under its name only by a
+//! It owns `objects/<sha256>`, the partial downloads beside them, notes of what is slow to find out again, gzip
+//! members ready to be copied, and the folder of the private apt roots. An object appears under its name only by a
 //! rename of bytes that were hashed on their way in, so a name in `objects/` never holds half a file; what
 //! a disk did to it later is found by whoever reads it, since the name says what it must be.
 
@@ -53,7 +53,7 @@ impl Cache {
     /// Opens the cache in `root`, making the folder when there is none.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, CacheError> {
         let root = root.into();
-        for part in ["objects", "partial", "members", "packed", "apt"] {
+        for part in ["objects", "partial", "notes", "packed", "apt"] {
             let path = root.join(part);
             fs::create_dir_all(&path).map_err(|source| CacheError { action: "make", path, source })?;
         }
@@ -161,9 +161,25 @@ impl Cache {
         self.root.join("partial").join(format!("{digest}.lock"))
     }
 
-    /// Where it is noted which members archives gave; the key stands for the archives and what was asked.
-    pub(crate) fn members(&self, key: &Digest) -> PathBuf {
-        self.root.join("members").join(key.to_string())
+    /// What was noted under a key. Its own digest stands before it: a note that a disk changed is none.
+    pub(crate) fn note(&self, key: &Digest) -> Option<String> {
+        let note = fs::read_to_string(self.notes(key)).ok()?;
+        let (digest, text) = note.split_once('\n')?;
+        (digest == Digest::of(text.as_bytes()).to_string()).then(|| text.to_owned())
+    }
+
+    /// Notes what is slow to find out again. A note that cannot be written costs the next run some seconds, and
+    /// nothing else.
+    pub(crate) fn keep_note(&self, key: &Digest, text: &str) {
+        let path = self.notes(key);
+        let temp = path.with_extension(std::process::id().to_string());
+        if fs::write(&temp, format!("{}\n{text}", Digest::of(text.as_bytes()))).is_ok() {
+            let _ = fs::rename(&temp, &path);
+        }
+    }
+
+    fn notes(&self, key: &Digest) -> PathBuf {
+        self.root.join("notes").join(key.to_string())
     }
 
     /// Where the gzip member of an object lies, ready to be copied into a bundle.
@@ -211,6 +227,19 @@ mod tests {
         assert_eq!(cache.size(&digest), None);
         assert_eq!(cache.insert(b"abc").unwrap(), digest);
         assert!(cache.verify(&digest).unwrap());
+    }
+
+    #[test]
+    fn a_damaged_note_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let key = Digest::of(b"key");
+        assert_eq!(cache.note(&key), None);
+        cache.keep_note(&key, "one\ntwo");
+        assert_eq!(cache.note(&key).as_deref(), Some("one\ntwo"));
+        let path = dir.path().join("notes").join(key.to_string());
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace("two", "tow")).unwrap();
+        assert_eq!(cache.note(&key), None);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use chom_format::{ComponentName, Digest, HostPath, Mode, RelPath, StepId};
 
 use super::{Source, Work, ids};
 use crate::problem::Problem;
-use crate::render::wanted::{RenderedComponent, parse_owner};
+use crate::render::fields::parse_owner;
+use crate::render::wanted::RenderedComponent;
 
 impl Work<'_> {
     pub(super) fn prepare(&mut self) -> Vec<Step<PrepareSpec>> {

@@ -1,17 +1,16 @@
 //! Members of `.deb` files, streamed from `dpkg-deb` into the cache.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeSet;
 use std::io::BufReader;
 use std::time::Duration;
 
-use chom_format::{Digest, RelPath};
+use chom_format::Digest;
 
 use super::error::DebError;
 use crate::cache::Cache;
 use crate::child::Child;
 use crate::lock::PackagePin;
-use crate::unpack::{Collected, Limits, Member, Members, UnpackError, Want, collect, walk_tar};
+use crate::unpack::{Collected, Limits, Members, UnpackError, Want, collect, remember, remembered, walk_tar};
 
 /// Takes members out of packages, each from the first that has it.
 ///
@@ -61,24 +60,6 @@ fn take(cache: &Cache, pin: &PackagePin, wants: &BTreeSet<Want>) -> Result<Colle
         Some(source) => DebError::Tool { name: name(), source },
         None => DebError::Unpack { name: name(), source },
     })
-}
-
-// What the packages gave for this very list. Only as good as its objects: all must be there, whole.
-fn remembered(cache: &Cache, key: &Digest) -> Option<Members> {
-    let text = fs::read_to_string(cache.members(key)).ok()?;
-    let known: BTreeMap<RelPath, Member> = serde_json::from_str(&text).ok()?;
-    known.values().all(|member| cache.size(&member.sha256) == Some(member.size)).then_some(known)
-}
-
-// A note that cannot be written costs the next run some seconds, and nothing else.
-fn remember(cache: &Cache, key: &Digest, members: &Members) {
-    let path = cache.members(key);
-    let temp = path.with_extension(std::process::id().to_string());
-    if let Ok(text) = serde_json::to_string(members)
-        && fs::write(&temp, text).is_ok()
-    {
-        let _ = fs::rename(&temp, &path);
-    }
 }
 
 fn key(packages: &[&PackagePin], wanted: &[String]) -> Digest {

@@ -13,7 +13,7 @@ use chom_format::{Digest, Exit, HostState, Mode, RelPath};
 use tempfile::NamedTempFile;
 
 use super::body::{Body, Payload};
-use super::output::Output;
+use super::output::{Finished, Output};
 use super::{INSTALLER, Installer, MANIFEST, SBOM, SUMS, sbom};
 use crate::assemble::{Assembled, Source};
 use crate::cache::{Cache, CacheError};
@@ -106,6 +106,8 @@ pub struct Packed {
     pub sha256: Digest,
     /// Of the tarball, in bytes.
     pub size: u64,
+    /// The same tarball was there already, and was left alone.
+    pub unchanged: bool,
 }
 
 // One file of the bundle, in the order in which they are written.
@@ -196,9 +198,8 @@ fn write(
     mtime: u64,
 ) -> Result<Packed, PackError> {
     let path = output.join(format!("{top}.tar.gz"));
-    let temp = NamedTempFile::new_in(output).map_err(PackError::io("write in", output))?;
-    let file = temp.as_file().try_clone().map_err(PackError::io("write", temp.path()))?;
-    let mut writer = Writer::new(Output::new(file), top, mtime)?;
+    let out = Output::new(&path).map_err(PackError::io("write in", output))?;
+    let mut writer = Writer::new(out, top, mtime)?;
     for item in items {
         match item.content {
             Content::Small(bytes) => writer.file(&item.path, item.mode, bytes)?,
@@ -209,13 +210,18 @@ fn write(
         }
     }
     let finished = writer.finish()?.finish();
-    let (sha256, size) = finished.map_err(PackError::io("write", &path))?;
+    let Finished { sha256, size, new } = finished.map_err(PackError::io("write", &path))?;
+    let unchanged = new.is_none();
     // The tarball is for the host alone; who may read it is not left to the umask.
-    visible(temp, &path, 0o600)?;
+    match new {
+        Some(temp) => visible(temp, &path, 0o600)?,
+        None => fs::set_permissions(&path, Permissions::from_mode(0o600))
+            .map_err(PackError::io("write", &path))?,
+    }
     let mut beside = NamedTempFile::new_in(output).map_err(PackError::io("write in", output))?;
     writeln!(beside, "{sha256}  {top}.tar.gz").map_err(PackError::io("write", beside.path()))?;
     visible(beside, &output.join(format!("{top}.tar.gz.sha256")), PLAIN)?;
-    Ok(Packed { name: top.to_string(), path, sha256, size })
+    Ok(Packed { name: top.to_string(), path, sha256, size, unchanged })
 }
 
 fn payload(

@@ -63,7 +63,7 @@ fn in_url(text: &str, _: Kwargs, _: &State) -> String {
 }
 
 fn seconds(text: &str, _: Kwargs, _: &State) -> TeraResult<u64> {
-    super::wanted::seconds(text)
+    super::fields::seconds(text)
         .ok_or_else(|| Error::message(format!("`{text}` is not a duration such as 30s or 15d")))
 }
 

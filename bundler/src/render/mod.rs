@@ -8,6 +8,7 @@
 mod context;
 mod engine;
 mod expand;
+pub(crate) mod fields;
 mod filters;
 mod lint;
 mod locate;

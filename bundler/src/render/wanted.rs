@@ -6,11 +6,9 @@ use std::sync::Arc;
 use chom_format::check::{Probe, Severity};
 use chom_format::step::Owner;
 use chom_format::{AccountName, ComponentName, HostName, HostPath, Mode, RelPath, StepId, UnitName};
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 
-use super::sources;
+use super::{fields, sources};
 use crate::problem::Problem;
 
 /// Where something was written: a path of keys and indices in a component file.
@@ -121,7 +119,7 @@ pub struct Dir {
     /// Permission bits.
     pub mode: Mode,
     /// User and group.
-    #[serde(deserialize_with = "owner")]
+    #[serde(deserialize_with = "fields::owner")]
     pub owner: Owner,
     /// Holds what a service writes.
     #[serde(default)]
@@ -143,13 +141,13 @@ pub struct File {
     /// Permission bits.
     pub mode: Mode,
     /// User and group.
-    #[serde(deserialize_with = "owner")]
+    #[serde(deserialize_with = "fields::owner")]
     pub owner: Owner,
     /// Units that a change restarts.
-    #[serde(default, deserialize_with = "one_or_more")]
+    #[serde(default, deserialize_with = "fields::one_or_more")]
     pub restart: Vec<UnitName>,
     /// Units that a change reloads.
-    #[serde(default, deserialize_with = "one_or_more")]
+    #[serde(default, deserialize_with = "fields::one_or_more")]
     pub reload: Vec<UnitName>,
 }
 
@@ -162,10 +160,10 @@ pub struct Link {
     /// Its text.
     pub target: String,
     /// Units that a change restarts.
-    #[serde(default, deserialize_with = "one_or_more")]
+    #[serde(default, deserialize_with = "fields::one_or_more")]
     pub restart: Vec<UnitName>,
     /// Units that a change reloads.
-    #[serde(default, deserialize_with = "one_or_more")]
+    #[serde(default, deserialize_with = "fields::one_or_more")]
     pub reload: Vec<UnitName>,
 }
 
@@ -176,10 +174,10 @@ pub struct Absent {
     /// Which path.
     pub path: HostPath,
     /// Units that a change restarts.
-    #[serde(default, deserialize_with = "one_or_more")]
+    #[serde(default, deserialize_with = "fields::one_or_more")]
     pub restart: Vec<UnitName>,
     /// Units that a change reloads.
-    #[serde(default, deserialize_with = "one_or_more")]
+    #[serde(default, deserialize_with = "fields::one_or_more")]
     pub reload: Vec<UnitName>,
 }
 
@@ -188,12 +186,12 @@ pub struct Absent {
 #[serde(deny_unknown_fields)]
 pub struct Validate {
     /// Program and arguments.
-    #[serde(deserialize_with = "scalars")]
+    #[serde(deserialize_with = "fields::scalars")]
     pub argv: Vec<String>,
     /// The directory under test.
     pub tree: HostPath,
     /// In seconds.
-    #[serde(deserialize_with = "duration", default = "half_a_minute")]
+    #[serde(deserialize_with = "fields::duration", default = "fields::half_a_minute")]
     pub timeout: u32,
 }
 
@@ -213,13 +211,13 @@ pub struct Unit {
     #[serde(default)]
     pub runs: Vec<RelPath>,
     /// Start at boot.
-    #[serde(default = "yes")]
+    #[serde(default = "fields::yes")]
     pub enable: bool,
     /// Run now.
-    #[serde(default = "yes")]
+    #[serde(default = "fields::yes")]
     pub start: bool,
     /// For start, reload and stop, in seconds.
-    #[serde(deserialize_with = "duration", default = "ninety")]
+    #[serde(deserialize_with = "fields::duration", default = "fields::ninety")]
     pub timeout: u32,
 }
 
@@ -230,13 +228,13 @@ pub struct Command {
     /// Its name in the component.
     pub id: StepId,
     /// Program and arguments.
-    #[serde(deserialize_with = "scalars")]
+    #[serde(deserialize_with = "fields::scalars")]
     pub argv: Vec<String>,
     /// Run as this user.
     #[serde(default)]
     pub user: Option<AccountName>,
     /// Exit 0 means that nothing is to be done.
-    #[serde(default, deserialize_with = "scalars")]
+    #[serde(default, deserialize_with = "fields::scalars")]
     pub unless: Vec<String>,
     /// Paths that it may change.
     #[serde(default)]
@@ -245,7 +243,7 @@ pub struct Command {
     #[serde(default)]
     pub irreversible: bool,
     /// In seconds.
-    #[serde(deserialize_with = "duration", default = "ninety")]
+    #[serde(deserialize_with = "fields::duration", default = "fields::ninety")]
     pub timeout: u32,
 }
 
@@ -281,10 +279,10 @@ pub struct Scrape {
     /// TCP port.
     pub port: u16,
     /// Path of the metrics.
-    #[serde(default = "metrics")]
+    #[serde(default = "fields::metrics")]
     pub path: String,
     /// `http` or `https`.
-    #[serde(default = "http")]
+    #[serde(default = "fields::http")]
     pub scheme: String,
     /// Reachable on the host itself only.
     #[serde(default)]
@@ -309,206 +307,5 @@ impl Unit {
     pub fn path(&self) -> Option<HostPath> {
         self.content.as_ref()?;
         format!("/etc/systemd/system/{}", self.name).parse().ok()
-    }
-}
-
-impl<'de> Deserialize<'de> for Open {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "none" => Ok(Self::No),
-            "public" => Ok(Self::Public),
-            name => name.parse().map(Self::PeersWith).map_err(D::Error::custom),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Check {
-    // The probe's kind is a key (`http: {...}`), and its durations are texts.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut map = Map::deserialize(deserializer)?;
-        let id = take(&mut map, "id")?;
-        let severity: Option<Severity> = take(&mut map, "severity")?;
-        let deadline: Option<String> = take(&mut map, "deadline")?;
-        let deadline = match deadline {
-            Some(text) => whole_seconds(&text).map_err(D::Error::custom)?,
-            None => 60,
-        };
-        let mut rest = map.into_iter();
-        let (Some((kind, Value::Object(fields))), None) = (rest.next(), rest.next()) else {
-            let wanted =
-                "a check has `id`, `severity`, `deadline` and one of http, tcp, unit, command, tls, query";
-            return Err(D::Error::custom(wanted));
-        };
-        let probe = probe(kind, fields).map_err(D::Error::custom)?;
-        Ok(Self { id, severity: severity.unwrap_or(Severity::Fail), deadline, probe })
-    }
-}
-
-fn take<T: DeserializeOwned, E: serde::de::Error>(map: &mut Map<String, Value>, key: &str) -> Result<T, E> {
-    let value = map.remove(key).unwrap_or_default();
-    T::deserialize(value).map_err(|error| E::custom(format!("{key}: {error}")))
-}
-
-fn probe(kind: String, fields: Map<String, Value>) -> Result<Probe, String> {
-    let mut probe = Map::new();
-    for (key, value) in fields {
-        match (key.as_str(), &value) {
-            ("dwell", Value::String(text)) => {
-                probe.insert("dwell_s".to_owned(), whole_seconds(text)?.into());
-            }
-            _ => {
-                probe.insert(key, value);
-            }
-        }
-    }
-    probe.insert("type".to_owned(), Value::String(kind.clone()));
-    Probe::deserialize(Value::Object(probe)).map_err(|error| format!("{kind}: {error}"))
-}
-
-/// The seconds of `30s`, `5m`, `720h`, `15d`, `2w`, `1y` or a joined `1h30m`.
-pub(super) fn seconds(text: &str) -> Option<u64> {
-    let mut total = 0_u64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number: u64 = rest.get(..digits)?.parse().ok()?;
-        let factor = match rest.get(digits..)?.chars().next()? {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            'w' => 604_800,
-            'y' => 31_536_000,
-            _ => return None,
-        };
-        total = total.checked_add(number.checked_mul(factor)?)?;
-        rest = rest.get(digits + 1..)?;
-    }
-    (!text.is_empty()).then_some(total)
-}
-
-fn whole_seconds(text: &str) -> Result<u32, String> {
-    seconds(text)
-        .and_then(|seconds| u32::try_from(seconds).ok())
-        .ok_or_else(|| format!("`{text}` is not a duration such as 30s or 5m"))
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    whole_seconds(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-}
-
-fn owner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Owner, D::Error> {
-    parse_owner(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-}
-
-/// `user:group`.
-pub(crate) fn parse_owner(text: &str) -> Result<Owner, String> {
-    let (user, group) =
-        text.split_once(':').ok_or_else(|| format!("`{text}` is not an owner such as root:root"))?;
-    let name = |text: &str| text.parse::<AccountName>().map_err(|error| error.to_string());
-    Ok(Owner { user: name(user)?, group: name(group)? })
-}
-
-// A number or boolean in an argument list is a text that looked like one.
-fn scalars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Vec::<Value>::deserialize(deserializer)?
-        .into_iter()
-        .map(|value| match value {
-            Value::String(text) => Ok(text),
-            Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
-            Value::Null | Value::Array(_) | Value::Object(_) => {
-                Err(D::Error::custom("an argument is a text"))
-            }
-        })
-        .collect()
-}
-
-fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<UnitName>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMore {
-        One(String),
-        More(Vec<String>),
-    }
-    let names = match OneOrMore::deserialize(deserializer)? {
-        OneOrMore::One(name) => vec![name],
-        OneOrMore::More(names) => names,
-    };
-    names.iter().map(|name| name.parse().map_err(D::Error::custom)).collect()
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn half_a_minute() -> u32 {
-    30
-}
-
-fn ninety() -> u32 {
-    90
-}
-
-fn metrics() -> String {
-    "/metrics".to_owned()
-}
-
-fn http() -> String {
-    "http".to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn durations() {
-        for (text, wanted) in
-            [("30s", 30), ("5m", 300), ("720h", 2_592_000), ("15d", 1_296_000), ("1h30m", 5400)]
-        {
-            assert_eq!(seconds(text), Some(wanted), "{text}");
-        }
-        for text in ["", "s", "5", "5x", "-5s", "5 s", "1.5h", "99999999999999999999s"] {
-            assert_eq!(seconds(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_check_is_one_probe_with_durations_as_text() {
-        let check: Check = serde_json::from_value(json!({
-            "id": "unit", "deadline": "2m", "unit": { "unit": "nginx.service", "dwell": "20s" },
-        }))
-        .unwrap();
-        assert_eq!((check.severity, check.deadline), (Severity::Fail, 120));
-        assert_eq!(check.probe, Probe::Unit { unit: "nginx.service".parse().unwrap(), dwell_s: 20 });
-        for wrong in [
-            json!({ "id": "x" }),
-            json!({ "id": "x", "tcp": { "address": "a:1" }, "unit": { "unit": "a.service", "dwell": "1s" } }),
-            json!({ "id": "x", "ping": { "address": "a" } }),
-            json!({ "id": "x", "tcp": { "address": "a:1", "port": 1 } }),
-            json!({ "id": "x", "deadline": "soon", "tcp": { "address": "a:1" } }),
-            json!({ "tcp": { "address": "a:1" } }),
-        ] {
-            assert!(serde_json::from_value::<Check>(wrong.clone()).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn fields_that_take_more_than_one_form() {
-        let file: File = serde_json::from_value(json!({
-            "path": "/a", "mode": "0640", "owner": "root:www-data", "restart": ["a.service", "b.service"], "reload": "c.service",
-        }))
-        .unwrap();
-        assert_eq!((file.restart.len(), file.reload.len(), file.owner.group.as_str()), (2, 1, "www-data"));
-        let validate: Validate =
-            serde_json::from_value(json!({ "argv": ["x", 1, true], "tree": "/a", "timeout": "30s" }))
-                .unwrap();
-        assert_eq!(validate.argv, ["x", "1", "true"]);
-        assert!(
-            serde_json::from_value::<Port>(json!({ "port": 70000, "unit": "a.service", "open": "none" }))
-                .is_err()
-        );
     }
 }

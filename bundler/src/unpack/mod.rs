@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use chom_format::{Digest, RelPath};
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Cache;
+
 pub(crate) use collect::{Collected, Limits, collect};
 pub use error::UnpackError;
 pub(crate) use tar::walk_tar;
@@ -33,6 +35,19 @@ pub struct Member {
 
 /// Members by their path in the archive, without a leading `/` or `./`.
 pub type Members = BTreeMap<RelPath, Member>;
+
+/// What archives gave for this very list before. Only as good as its objects: all must be there, whole.
+pub(crate) fn remembered(cache: &Cache, key: &Digest) -> Option<Members> {
+    let known: Members = serde_json::from_str(&cache.note(key)?).ok()?;
+    known.values().all(|member| cache.size(&member.sha256) == Some(member.size)).then_some(known)
+}
+
+/// Notes what archives gave; `key` stands for them and for what was asked.
+pub(crate) fn remember(cache: &Cache, key: &Digest, members: &Members) {
+    if let Ok(text) = serde_json::to_string(members) {
+        cache.keep_note(key, &text);
+    }
+}
 
 /// What is asked of an archive: one file, or all files below a folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,7 +8,9 @@ use flate2::read::MultiGzDecoder;
 
 use crate::cache::Cache;
 use crate::fetch::file_name;
-use crate::unpack::{Collected, Limits, Members, UnpackError, Want, collect, walk_tar, walk_zip};
+use crate::unpack::{
+    Collected, Limits, Members, UnpackError, Want, collect, remember, remembered, walk_tar, walk_zip,
+};
 
 /// Why an upstream archive gave no members.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +49,7 @@ impl Explain for UpstreamError {
 /// Takes members out of the archive that was fetched from `url` and has this digest.
 ///
 /// A wanted member is a path in the archive; with a trailing `/` it is all files below that folder. The answer
-/// holds each file by its path in the archive.
+/// holds each file by its path in the archive. What was taken out before is not unpacked again.
 pub fn members(
     cache: &Cache,
     archive: &Digest,
@@ -55,8 +57,15 @@ pub fn members(
     wanted: &[String],
 ) -> Result<Members, UpstreamError> {
     let name = file_name(url);
+    // The name says how the archive is to be read.
+    let key = Digest::of(format!("{archive} {name}\n\n{}", wanted.join("\n")).as_bytes());
+    if let Some(known) = remembered(cache, &key) {
+        return Ok(known);
+    }
     let taken = take(cache, archive, name, wanted).and_then(Collected::whole);
-    taken.map_err(|source| UpstreamError { archive: name.to_owned(), source })
+    let members = taken.map_err(|source| UpstreamError { archive: name.to_owned(), source })?;
+    remember(cache, &key, &members);
+    Ok(members)
 }
 
 fn take(cache: &Cache, archive: &Digest, name: &str, wanted: &[String]) -> Result<Collected, UnpackError> {
