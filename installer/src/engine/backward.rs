@@ -33,6 +33,7 @@ impl Engine<'_> {
     /// Puts back all that the transaction may have touched, and proves it.
     pub(super) fn take_back(&mut self, open: &mut Open, cause: &str) -> Report {
         interrupt::shield();
+        open.journal.keep_free(0);
         self.hold.say(&format!("taking back transaction {}", open.id));
         let (id, resources) = (open.id, open.state.saved.len());
         self.tell(open, &Event::RollingBack { id, cause, resources });

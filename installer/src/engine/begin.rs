@@ -37,7 +37,7 @@ impl Engine<'_> {
         let journal = Journal::create(self.sys, self.files.of(id, "journal")?)?;
         let log = Log::open(&self.files.of(id, "log")?.under(self.sys.root()));
         let store = self.files.store(id)?;
-        let mut open = Open { id, journal, state: State::default(), store, reserved: 0, log };
+        let mut open = Open { id, journal, state: State::default(), store, reserved: 0, records: 0, log };
         let begin = Begin {
             format: JOURNAL_FORMAT,
             id,

@@ -136,6 +136,7 @@ impl Engine<'_> {
                 let path = self.files.of(open.id, "reserve")?;
                 self.sys.effect(&Effect::Reserve { path: &path, bytes: open.reserved })?;
             }
+            open.room_for(&resource);
             open.note(self.sys, &Record::Saved { resource, saved })?;
         }
         Ok(())

@@ -52,9 +52,14 @@ pub use order::{Checks, ManifestChecks, Options, Order, Position, Task};
 pub use report::{Ending, Failure, Report, RunFailed};
 
 use crate::journal::{Journal, JournalError, Record, State};
-use crate::resource::Store;
+use crate::resource::{Resource, Store};
 use crate::sys::Sys;
 use crate::transaction::{Files, Hold};
+
+/// What the way back notes of one resource, beside its name.
+const RECORDS_OF_ONE: u64 = 2 << 10;
+/// What it notes once: causes, and what others have changed.
+const RECORDS_OF_ALL: u64 = 256 << 10;
 
 /// Runs transactions on one host.
 pub struct Engine<'a> {
@@ -72,6 +77,8 @@ struct Open {
     store: Store,
     /// Bytes that the reserve holds for the way back.
     reserved: u64,
+    /// Bytes that the records of the way back may take.
+    records: u64,
     log: log::Log,
 }
 
@@ -94,6 +101,14 @@ impl<'a> Engine<'a> {
 }
 
 impl Open {
+    /// Keeps room in the journal for what will be noted of one more resource on the way back: how it went,
+    /// twice, and the proof or what is in the way.
+    fn room_for(&mut self, resource: &Resource) {
+        let named = serde_json::to_vec(resource).map_or(0, |bytes| bytes.len() as u64);
+        self.records += RECORDS_OF_ONE + 4 * named;
+        self.journal.keep_free(RECORDS_OF_ALL + self.records);
+    }
+
     /// Notes a record; it is durable and part of the state when this returns.
     fn note(&mut self, sys: &mut dyn Sys, record: &Record) -> Result<(), JournalError> {
         self.journal.append(sys, record)?;

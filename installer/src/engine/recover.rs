@@ -61,7 +61,7 @@ impl Engine<'_> {
         let Known { id, state, journal } = known;
         let log = Log::open(&self.files.of(id, "log")?.under(self.sys.root()));
         let store = self.files.store(id)?;
-        let mut open = Open { id, journal, state, store, reserved: 0, log };
+        let mut open = Open { id, journal, state, store, reserved: 0, records: 0, log };
         let report = self.take_back(&mut open, cause);
         interrupt::unshield();
         Ok(Report { wanted_back: true, seconds: begun.elapsed().as_secs_f64(), ..report })

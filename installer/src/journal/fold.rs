@@ -178,8 +178,36 @@ pub fn fold(records: &[Record]) -> State {
 #[cfg(test)]
 mod tests {
     use chom_format::Digest;
+    use proptest::prelude::*;
 
+    use super::super::arbitrary::record;
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_records_give_a_state_that_agrees_with_itself(records in prop::collection::vec(record(), 0..40)) {
+            let mut state = State::default();
+            for (number, record) in records.iter().enumerate() {
+                let before = state.clone();
+                state.apply(record);
+                prop_assert!(!(state.is_open() && state.stands()));
+                prop_assert_eq!(&state, &fold(&records[..=number]), "record by record or at once");
+                // Originals stay the first ones, and what was begun is never forgotten.
+                prop_assert_eq!(&state.saved[..before.saved.len()], &before.saved[..]);
+                prop_assert!(state.begun.starts_with(&before.begun) && state.touched.is_superset(&before.touched));
+                // Nothing but its own record makes a transaction stand or proves that it was taken back.
+                let proved = matches!(record, Record::RolledBack { .. });
+                let decided = matches!(record, Record::Committed { .. } | Record::Confirmed { .. });
+                prop_assert!(before.stands() || !state.stands() || decided);
+                let is_back = |state: &State| matches!(state.standing, Standing::RolledBack { .. });
+                prop_assert!(is_back(&before) || !is_back(&state) || proved);
+                // What a step that is not done touched is nobody's known work.
+                if let Record::Intent { touches, .. } = record {
+                    prop_assert!(touches.iter().all(|resource| !state.after.contains_key(resource)));
+                }
+            }
+        }
+    }
 
     fn path(text: &str) -> Resource {
         Resource::Path { path: text.parse().unwrap(), data: false }

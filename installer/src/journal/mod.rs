@@ -39,4 +39,6 @@ pub use frame::{Corrupt, Decoded, Tail, decode, encode};
 pub use record::{Begin, Record};
 
 #[cfg(test)]
+mod arbitrary;
+#[cfg(test)]
 mod golden;

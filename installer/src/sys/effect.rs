@@ -75,7 +75,7 @@ pub enum Effect<'a> {
     /// Everything that was written so far, by whatever program, is on the disk.
     Sync,
     /// Bytes are written at the end of the journal and are on the disk when this returns. What lies beyond
-    /// `at`, the torn frame of a run that was cut off, goes.
+    /// them, the torn frame of a run that was cut off, becomes zeros: the file never gives space back.
     Append {
         /// The journal.
         journal: &'a HostPath,

@@ -106,11 +106,12 @@ pub(super) fn append(sys: &RealSys, journal: &HostPath, at: u64, frame: &[u8]) -
     let file = OpenOptions::new().write(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(&place);
     let file = file.map_err(SysError::io("open", journal))?;
     let io = |error| SysError::io("append to", journal)(error);
-    // Only when there is something to cut: shortening a file gives its reserved space back.
-    if file.metadata().map_err(io)?.len() > at {
-        file.set_len(at).map_err(io)?;
-    }
-    file.write_all_at(frame, at).map_err(io)?;
+    // What a torn frame left behind this one is overwritten and not cut off: shortening a file gives its
+    // reserved space back, and a full disk would not give it again.
+    let torn = file.metadata().map_err(io)?.len().saturating_sub(at + frame.len() as u64);
+    let mut bytes = frame.to_vec();
+    bytes.resize(frame.len() + usize::try_from(torn).unwrap_or(0), 0);
+    file.write_all_at(&bytes, at).map_err(io)?;
     file.sync_data().map_err(SysError::io("sync", journal))?;
     Ok(parent(&place))
 }
