@@ -31,13 +31,14 @@ pub fn bundle(suite: Suite) -> PathBuf {
     if let Some((_, path)) = built.iter().find(|(of, _)| *of == suite) {
         return path.clone();
     }
-    let path = build(suite, &scratch(&format!("bundle-{}-{}", suite.name(), std::process::id())), &[]);
+    let path = build(suite, &scratch(&format!("bundle-{}", suite.name())), &[]);
     built.push((suite, path.clone()));
     path
 }
 
 /// Builds the bundle of `mentat` into a folder, with further `--set` values, and returns the tarball.
 pub fn build(suite: Suite, output: &Path, set: &[&str]) -> PathBuf {
+    clear(output);
     // The lock lies beside a copy of the inventory: one folder a bundle, so that suites do not meet.
     let inventory = output.join("inventory.yaml");
     std::fs::copy(checkout().join("inventory.example.yaml"), &inventory)
@@ -50,6 +51,16 @@ pub fn build(suite: Suite, output: &Path, set: &[&str]) -> PathBuf {
     }
     succeed(command.args(["build", "--host", "mentat", "--output"]).arg(output));
     tarball(output)
+}
+
+/// Takes the bundles of a former run away.
+pub fn clear(folder: &Path) {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.to_string_lossy().ends_with(".tar.gz") {
+            std::fs::remove_file(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+    }
 }
 
 /// The only bundle in a folder.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{Unpacked, must, on_host, scratch, tarball, unpack};
+use chom_tests::fleet::{Unpacked, clear, must, on_host, scratch, tarball, unpack};
 use chom_tests::{checkout, dist, succeed};
 
 const INVENTORY: &str = "
@@ -22,7 +22,8 @@ hosts:
 ";
 
 fn build(name: &str, set: &[&str]) -> PathBuf {
-    let output = scratch(&format!("shop-{name}-{}", std::process::id()));
+    let output = scratch(&format!("shop-{name}"));
+    clear(&output);
     let inventory = output.join("inventory.yaml");
     fs::write(&inventory, INVENTORY).unwrap();
     let mut command = Command::new(dist("chom-bundle"));

@@ -25,9 +25,10 @@ mod schema;
 mod verify;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use chom_format::Exit;
+use chom_format::{Exit, HostState};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use context::Ctx;
@@ -97,7 +98,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(refusal) => {
             // Help for a reader that left is no failure.
             let _ = refusal.print();
-            return if refusal.use_stderr() { Exit::BadInput } else { Exit::Done }.code().into();
+            if !refusal.use_stderr() {
+                return Exit::Done.code().into();
+            }
+            let _ = writeln!(io::stderr(), "host is now: {}", HostState::NotConcerned);
+            return Exit::BadInput.code().into();
         }
     };
     cli.globals.start_log();

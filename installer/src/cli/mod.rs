@@ -18,9 +18,10 @@ mod status;
 mod verify;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use chom_format::Exit;
+use chom_format::{Exit, HostState};
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use context::Ctx;
@@ -77,7 +78,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(refusal) => {
             // Help for a reader that left is no failure.
             let _ = refusal.print();
-            return if refusal.use_stderr() { Exit::BadInput } else { Exit::Done }.code().into();
+            if !refusal.use_stderr() {
+                return Exit::Done.code().into();
+            }
+            let _ = writeln!(io::stderr(), "host is now: {}", HostState::Unchanged);
+            return Exit::BadInput.code().into();
         }
     };
     let mut ctx = Ctx::new(cli.globals);

@@ -24,16 +24,17 @@ pub(super) fn release(wanted: &HostIdentity, facts: &Facts) -> Finding {
     if facts.os_id == "debian" && fits {
         return Finding::pass("release", format!("Debian {} ({})", suite.version(), suite.name()));
     }
-    let id = if facts.os_id.is_empty() { "an unknown system" } else { &facts.os_id };
-    let version = facts.os_version.as_deref().or(facts.os_codename.as_deref()).unwrap_or_default();
+    let id = match facts.os_id.as_str() {
+        "" => "an unknown system",
+        "debian" => "Debian",
+        other => other,
+    };
+    let codename = facts.os_codename.as_deref().map(|name| format!("({name})"));
+    let words = [Some(id), facts.os_version.as_deref(), codename.as_deref()];
+    let found: Vec<&str> = words.into_iter().flatten().collect();
     Finding::fail(
         "release",
-        format!(
-            "Debian {} ({}) is wanted, this is {}",
-            suite.version(),
-            suite.name(),
-            format!("{id} {version}").trim()
-        ),
+        format!("Debian {} ({}) is wanted, this is {}", suite.version(), suite.name(), found.join(" ")),
         "set the host's release in the inventory, then lock and build the bundle again",
     )
 }
@@ -134,7 +135,10 @@ mod tests {
         assert_eq!(release(&wanted, &facts()).level, Level::Pass);
         assert_eq!(architecture(&wanted, &facts()).level, Level::Pass);
         let other = host(Suite::Bookworm, Arch::Aarch64);
-        assert_eq!(release(&other, &facts()).reason, "Debian 12 (bookworm) is wanted, this is debian 13");
+        assert_eq!(
+            release(&other, &facts()).reason,
+            "Debian 12 (bookworm) is wanted, this is Debian 13 (trixie)"
+        );
         assert_eq!(architecture(&other, &facts()).reason, "aarch64 is wanted, this is x86_64");
         let ubuntu = Facts { os_id: "ubuntu".into(), ..facts() };
         assert_eq!(release(&wanted, &ubuntu).level, Level::Fail);
