@@ -24,5 +24,6 @@ pub mod resource;
 pub mod run;
 pub mod step;
 pub mod sys;
+pub mod systemd;
 pub mod transaction;
 pub mod ui;

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chom_format::{HostPath, Probe};
 use ureq::Agent;
+use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::{Answer, Miss, json};
 
@@ -122,7 +127,7 @@ impl Client {
 }
 
 fn agent(tls: TlsConfig) -> Agent {
-    Agent::config_builder()
+    let config = Agent::config_builder()
         .proxy(None)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -131,8 +136,31 @@ fn agent(tls: TlsConfig) -> Agent {
         // A connection kept from before a restart would be tried, and fail, first.
         .max_idle_connections(0)
         .tls_config(tls)
-        .build()
-        .into()
+        .build();
+    Agent::with_parts(config, DefaultConnector::default(), AddressFirst(DefaultResolver::default()))
+}
+
+/// An address is taken as it stands. The system's resolver would take a thread and a dozen calls for it.
+#[derive(Debug)]
+struct AddressFirst(DefaultResolver);
+
+impl Resolver for AddressFirst {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().map(|host| host.trim_start_matches('[').trim_end_matches(']'));
+        let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(usual);
+        let Some(Ok(address)) = host.map(str::parse::<IpAddr>) else {
+            return self.0.resolve(uri, config, timeout);
+        };
+        let mut addresses = self.empty();
+        addresses.push(SocketAddr::new(address, port));
+        Ok(addresses)
+    }
 }
 
 fn tls(roots: RootCerts, insecure: bool) -> TlsConfig {

@@ -23,6 +23,7 @@ mod tls;
 mod unit;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chom_format::{CheckSpec, Probe, StepId};
@@ -30,6 +31,7 @@ use chom_format::{CheckSpec, Probe, StepId};
 pub use report::{Report, Verdict};
 
 use crate::sys::Sys;
+use crate::systemd::Snapshot;
 
 /// Longest time for one question; a check may ask again.
 const ONE_TRY: Duration = Duration::from_secs(10);
@@ -90,12 +92,18 @@ pub struct Progress {
 pub struct Runner<'a> {
     sys: &'a dyn Sys,
     http: http::Client,
+    units: Arc<Snapshot>,
 }
 
 impl<'a> Runner<'a> {
     /// A runner for this host.
     pub fn new(sys: &'a dyn Sys) -> Self {
-        Self { sys, http: http::Client::default() }
+        Self { sys, http: http::Client::default(), units: Arc::default() }
+    }
+
+    /// The same, with what systemd said a moment ago: it is not asked again as long as that is fresh.
+    pub fn knowing(sys: &'a dyn Sys, units: Arc<Snapshot>) -> Self {
+        Self { units, ..Self::new(sys) }
     }
 
     /// Asks each check once. The order is that of `specs`.
@@ -128,7 +136,7 @@ impl<'a> Runner<'a> {
         progress: &(dyn Fn(&Progress) + Sync),
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Vec<Report> {
-        let units = unit::Units::new(self.sys, specs);
+        let units = unit::Units::new(self.sys, specs, self.units.clone());
         let ask = |spec: &CheckSpec, timeout: Duration| self.ask(spec, &units, timeout);
         schedule::run(specs, plan, &ask, progress, stop)
     }

@@ -14,8 +14,9 @@ use std::path::Path;
 use chom_format::{HostPath, Manifest, StepId, StepSpec, UnitName};
 use serde::Serialize;
 
-use crate::step::{self, Context, Decision, Entry, Planned, Snapshot, StepError};
+use crate::step::{self, Context, Decision, Entry, Planned, StepError};
 use crate::sys::{Sys, SysError, look};
+use crate::systemd::Snapshot;
 
 pub use room::Room;
 pub use show::Style;

@@ -74,7 +74,7 @@ pub fn host(request: &Request<'_>) -> Findings {
     findings.push(machine::release(&manifest.host, facts));
     findings.push(machine::architecture(&manifest.host, facts));
     if request.running() {
-        findings.push(systemd::check(request.sys));
+        findings.push(systemd::booted());
     }
     findings.push(machine::processors(&manifest.requires, facts));
     findings.push(machine::memory(&manifest.requires, facts));
@@ -95,6 +95,7 @@ pub fn plan(request: &Request<'_>, plan: Option<&Plan>) -> Findings {
     }
     findings.push(packages::check(request.sys, plan));
     if request.running() {
+        findings.push(systemd::state(request.sys));
         findings.push(lock::check(request.patience, request.waiting));
         findings.push(ports::check(request.sys, &request.manifest.ports));
     }

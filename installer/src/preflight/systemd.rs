@@ -5,32 +5,35 @@ use std::path::Path;
 use super::Finding;
 use crate::sys::{Command, Sys};
 
-const CHECK: &str = "systemd";
-
-pub(super) fn check(sys: &dyn Sys) -> Finding {
+/// Whether systemd is there at all, which is no question to it.
+pub(super) fn booted() -> Finding {
     // What sd_booted(3) looks at.
-    if !Path::new("/run/systemd/system").is_dir() {
-        return judge(None);
+    if Path::new("/run/systemd/system").is_dir() {
+        return Finding::pass("systemd", "is the host's first process");
     }
-    let state = sys.ask(&Command::new(["systemctl", "is-system-running"]));
-    judge(state.ok().map(|output| output.text().trim().to_owned()).as_deref())
+    Finding::fail(
+        "systemd",
+        "systemd is not the host's first process",
+        "install on a host that was started by systemd, not in a chroot or an application container",
+    )
 }
 
-fn judge(state: Option<&str>) -> Finding {
+/// Whether the host is up, in systemd's own words.
+pub(super) fn state(sys: &dyn Sys) -> Finding {
+    let state = sys.ask(&Command::new(["systemctl", "is-system-running"]));
+    judge(state.map(|output| output.text().trim().to_owned()).unwrap_or_default().as_str())
+}
+
+fn judge(state: &str) -> Finding {
+    const CHECK: &str = "system-state";
     match state {
-        Some("running") => Finding::pass(CHECK, "running"),
-        Some("degraded") => Finding::warn(CHECK, "running, but some unit has failed", "systemctl --failed"),
-        Some("starting" | "initializing") => {
+        "running" => Finding::pass(CHECK, "running"),
+        "degraded" => Finding::warn(CHECK, "running, but some unit has failed", "systemctl --failed"),
+        "starting" | "initializing" => {
             Finding::warn(CHECK, "the host is still starting", "systemctl is-system-running --wait")
         }
-        Some(state @ ("stopping" | "maintenance" | "offline")) => {
-            Finding::fail(CHECK, format!("the host is {state}"), "try again when the host is up")
-        }
-        _ => Finding::fail(
-            CHECK,
-            "systemd is not the host's first process",
-            "install on a host that was started by systemd, not in a chroot or an application container",
-        ),
+        "" => Finding::fail(CHECK, "systemd does not answer", "systemctl is-system-running"),
+        state => Finding::fail(CHECK, format!("the host is {state}"), "try again when the host is up"),
     }
 }
 
@@ -42,13 +45,12 @@ mod tests {
     #[test]
     fn states() {
         for (state, level) in [
-            (Some("running"), Level::Pass),
-            (Some("degraded"), Level::Warn),
-            (Some("starting"), Level::Warn),
-            (Some("maintenance"), Level::Fail),
-            (Some("offline"), Level::Fail),
-            (Some(""), Level::Fail),
-            (None, Level::Fail),
+            ("running", Level::Pass),
+            ("degraded", Level::Warn),
+            ("starting", Level::Warn),
+            ("maintenance", Level::Fail),
+            ("offline", Level::Fail),
+            ("", Level::Fail),
         ] {
             assert_eq!(judge(state).level, level, "{state:?}");
         }

@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::store::below;
 use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
 use crate::step::redact;
-use crate::step::units::{Snapshot, UnitState};
 use crate::sys::{Attrs, Command, Effect, Kind, Sys, SysError};
+use crate::systemd::{self, UnitState};
 
 const UNITS: &str = "/etc/systemd/system";
 const LINK_DIRS: [&str; 3] = [".wants", ".requires", ".upholds"];
@@ -152,8 +152,7 @@ impl Restore for UnitResource<'_> {
 
 impl UnitResource<'_> {
     fn state(&self, sys: &dyn Sys) -> Result<UnitState, SysError> {
-        let wrong = |why: crate::step::StepError| SysError::other("ask about", self.unit, why.to_string());
-        Ok(Snapshot::read(sys, [self.unit]).map_err(wrong)?.unit(self.unit))
+        systemd::read_one(sys, self.unit)
     }
 
     fn seen(&self, sys: &dyn Sys, state: &UnitState) -> Result<Seen, SysError> {

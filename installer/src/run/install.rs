@@ -74,7 +74,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     let (entries, plan, findings) = decide(asked, &bundle, &session, progress)?;
     if plan.is_empty() {
         findings.verdict()?;
-        let outcome = nothing_to_do(&bundle, &session, progress, begun);
+        let outcome = nothing_to_do(&bundle, &session, &plan, progress, begun);
         session.remember();
         return Ok(outcome);
     }
@@ -190,12 +190,19 @@ fn request<'a>(
     }
 }
 
-fn nothing_to_do(bundle: &Bundle, session: &Session, progress: &Progress, begun: Instant) -> Outcome {
+fn nothing_to_do(
+    bundle: &Bundle,
+    session: &Session,
+    plan: &Plan,
+    progress: &Progress,
+    begun: Instant,
+) -> Outcome {
     let shown = |seen: &crate::check::Progress| {
         progress.show(&Event::Checks { passed: seen.passed, total: seen.total, waiting: &seen.waiting });
     };
     let stop = || interrupt::pending().is_some();
-    let reports = Runner::new(&session.sys).run(&bundle.manifest().checks, &Before::default(), &shown, &stop);
+    let runner = Runner::knowing(&session.sys, plan.context().units.clone());
+    let reports = runner.run(&bundle.manifest().checks, &Before::default(), &shown, &stop);
     Outcome::unchanged(bundle.name(), &reports, begun.elapsed().as_secs_f64())
 }
 

@@ -17,7 +17,7 @@ pub(super) struct AccountStep(pub AccountSpec);
 
 impl Step for AccountStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
-        let owners = Owners::read(sys)?;
+        let owners = Owners::read(sys, context)?;
         for group in &self.0.groups {
             let upcoming = context.accounts.contains(group) || !context.packages.is_empty();
             if !owners.groups.contains_key(group.as_str()) && !upcoming {
@@ -34,8 +34,8 @@ impl Step for AccountStep {
         Ok(vec![Resource::Account { name: self.0.name.clone() }])
     }
 
-    fn apply(&self, sys: &mut dyn Sys, _: &Context, _: &Change) -> Result<(), StepError> {
-        let owners = Owners::read(sys)?;
+    fn apply(&self, sys: &mut dyn Sys, context: &Context, _: &Change) -> Result<(), StepError> {
+        let owners = Owners::read(sys, context)?;
         let name = self.0.name.as_str();
         if !owners.groups.contains_key(name) {
             run(sys, vec!["groupadd", "--system", name])?;

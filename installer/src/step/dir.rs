@@ -18,7 +18,7 @@ impl Step for DirStep {
         if let Some(refusal) = parent_is_missing(sys, &spec.path, context)? {
             return Ok(refusal);
         }
-        let owners = Owners::read(sys)?;
+        let owners = Owners::read(sys, context)?;
         let owning = owners.owning(&spec.owner, context)?;
         let wanted = format!("{}:{}", spec.owner.user, spec.owner.group);
         let (verb, diff) = match look(sys, &spec.path)? {
@@ -37,9 +37,9 @@ impl Step for DirStep {
         Ok(vec![Resource::Path { path: self.0.path.clone(), data: self.0.data }])
     }
 
-    fn apply(&self, sys: &mut dyn Sys, _: &Context, _: &Change) -> Result<(), StepError> {
+    fn apply(&self, sys: &mut dyn Sys, context: &Context, _: &Change) -> Result<(), StepError> {
         let spec = &self.0;
-        let attrs = fresh(spec.mode, Owners::read(sys)?.ids(&spec.owner)?);
+        let attrs = fresh(spec.mode, Owners::read(sys, context)?.ids(&spec.owner)?);
         match sys.attrs(&spec.path)? {
             None => sys.effect(&Effect::MakeDir { path: &spec.path, attrs: &attrs })?,
             Some(now) => {

@@ -23,7 +23,7 @@ impl Step for FileStep {
         if let Some(refusal) = parent_is_missing(sys, &spec.path, context)? {
             return Ok(refusal);
         }
-        let owners = Owners::read(sys)?;
+        let owners = Owners::read(sys, context)?;
         let owning = owners.owning(&spec.owner, context)?;
         let wanted = format!("{}:{}", spec.owner.user, spec.owner.group);
         let lines = |now: &Attrs| attr_lines(now, spec.mode, owning, &wanted, &owners);
@@ -52,7 +52,7 @@ impl Step for FileStep {
 
     fn apply(&self, sys: &mut dyn Sys, context: &Context, _: &Change) -> Result<(), StepError> {
         let spec = &self.0;
-        let ids = Owners::read(sys)?.ids(&spec.owner)?;
+        let ids = Owners::read(sys, context)?.ids(&spec.owner)?;
         let attrs = fresh(spec.mode, ids);
         match look(sys, &spec.path)? {
             PathState::File { sha256, attrs: now, .. } if sha256 == spec.content.sha256 => {

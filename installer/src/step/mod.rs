@@ -15,12 +15,10 @@ mod place;
 pub mod redact;
 mod release;
 mod unit;
-pub mod units;
 mod validate;
 
 pub use detail::{Detail, FirewallMove, PackageMove, Run, UnitMove};
 pub(crate) use firewall::is_tagged;
-pub use units::Snapshot;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,6 +30,7 @@ use serde::Serialize;
 
 use crate::resource::Resource;
 use crate::sys::{PathState, Sys, SysError};
+use owners::LastOwners;
 
 /// One kind of step.
 pub trait Step: Send + Sync {
@@ -128,7 +127,9 @@ pub struct Context {
     /// Packages that earlier steps of this run bring or replace.
     pub packages: Vec<PackageName>,
     /// The units of the manifest as they were when the plan was made, read in one go.
-    pub units: Arc<Snapshot>,
+    pub units: Arc<crate::systemd::Snapshot>,
+    /// The account files as they were read last.
+    pub owners: Arc<LastOwners>,
 }
 
 impl Context {

@@ -1,12 +1,13 @@
 //! Accounts of the host by name, from its account files: the installer is static and has no name service.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chom_format::HostPath;
 use chom_format::step::Owner;
 
 use super::{Context, StepError};
-use crate::sys::{Sys, SysError};
+use crate::sys::{Meta, Sys, SysError};
 
 /// One line of `/etc/passwd`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +49,23 @@ pub(super) enum Owning {
     Upcoming,
 }
 
+/// The account files as they were read last: a plan asks for them at every path, and they seldom change meanwhile.
+#[derive(Debug, Default)]
+pub struct LastOwners(Mutex<Option<Remembered>>);
+
+type Remembered = ([Option<Meta>; 2], Arc<Owners>);
+
 impl Owners {
-    /// Reads the host's account files; a host without them has no accounts.
-    pub(super) fn read(sys: &dyn Sys) -> Result<Self, SysError> {
-        Ok(Self::parse(&small_file(sys, "/etc/passwd")?, &small_file(sys, "/etc/group")?))
+    /// The host's account files; a host without them has no accounts. They are read again when they are others than
+    /// last time: whatever changes them puts new files in their place.
+    pub(super) fn read(sys: &dyn Sys, context: &Context) -> Result<Arc<Self>, SysError> {
+        let metas = [sys.meta(&path("/etc/passwd")?)?, sys.meta(&path("/etc/group")?)?];
+        let mut last = context.owners.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, owners)) = last.as_ref().filter(|(seen, _)| *seen == metas) {
+            return Ok(owners.clone());
+        }
+        let owners = Self::parse(&small_file(sys, "/etc/passwd")?, &small_file(sys, "/etc/group")?);
+        Ok(last.insert((metas, owners.into())).1.clone())
     }
 
     /// Reads the text of the two files; lines that are not accounts are left out.
@@ -96,10 +110,15 @@ impl Owners {
     }
 }
 
+fn path(text: &str) -> Result<HostPath, SysError> {
+    text.parse().map_err(|why| SysError::other("read", text, format!("{why}")))
+}
+
 /// The text of a small file of the host; empty when there is none.
 pub(super) fn small_file(sys: &dyn Sys, path: &str) -> Result<String, SysError> {
-    let path: HostPath = path.parse().map_err(|why| SysError::other("read", path, format!("{why}")))?;
-    Ok(read_small(sys, &path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
+    Ok(read_small(sys, &self::path(path)?)?
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default())
 }
 
 /// The bytes of a regular file, or of what a link leads to; none when there is none.

@@ -26,7 +26,7 @@ impl Step for ReleaseStep {
         if let Some(refusal) = parent_is_missing(sys, &spec.dir, context)? {
             return Ok(refusal);
         }
-        let owners = Owners::read(sys)?;
+        let owners = Owners::read(sys, context)?;
         let owning = owners.owning(&spec.owner, context)?;
         let (verb, diff) = match look(sys, &spec.dir)? {
             PathState::Absent => ("create", self.listing()),
@@ -50,7 +50,7 @@ impl Step for ReleaseStep {
     }
 
     fn apply(&self, sys: &mut dyn Sys, context: &Context, _: &Change) -> Result<(), StepError> {
-        let owners = Owners::read(sys)?;
+        let owners = Owners::read(sys, context)?;
         let ids = owners.ids(&self.0.owner)?;
         match look(sys, &self.0.dir)? {
             PathState::Absent => {

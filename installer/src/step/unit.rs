@@ -11,10 +11,10 @@ use chom_format::step::UnitSpec;
 use chom_format::{Digest, HostPath};
 
 use super::place::follow;
-use super::units::{UnitState, read_one};
 use super::{Change, Context, Decision, Detail, Run, Step, StepError, Undo, UnitMove, redact};
 use crate::resource::Resource;
 use crate::sys::{Command, Effect, Kind, Sys};
+use crate::systemd::{UnitState, read_one};
 
 const POLL: Duration = Duration::from_millis(200);
 // systemctl itself waits as long as the unit's own start timeout: it should be the one that speaks first.

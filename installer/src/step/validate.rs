@@ -89,7 +89,7 @@ impl Step for ValidateStep {
 
 impl ValidateStep {
     fn view(&self, sys: &dyn Sys, context: &Context) -> Result<Vec<Layer>, StepError> {
-        let owners = Owners::read(sys)?;
+        let owners = Owners::read(sys, context)?;
         let mut lay = Vec::new();
         for (_, spec, _) in &self.guarded {
             lay.extend(laid(spec, &self.spec.tree, &owners, context)?);

@@ -17,10 +17,10 @@ use chom_format::{HostPath, UnitName};
 
 use super::command::words;
 use super::owners::small_file;
-use super::units::read_one;
 use super::{Change, Context, Decision, Detail, FirewallMove, Step, StepError, Undo};
 use crate::resource::Resource;
 use crate::sys::{Command, Effect, Sys};
+use crate::systemd::read_one;
 use tuple::{Tuple, families, source, tag};
 
 const UFW: &str = "/usr/sbin/ufw";

@@ -1,20 +1,24 @@
-//! Units as systemd sees them, read for all units of a manifest in one question.
+//! Units as systemd sees them: all that a plan or the checks ask for in one question, since one `systemctl`
+//! takes as long as all the rest of a quick look. It only reads.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use chom_format::UnitName;
 
-use super::StepError;
-use crate::sys::{Command, Sys};
+use crate::sys::{Command, Sys, SysError};
 
 const PROPERTIES: &str = "Id,Names,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload,\
-    NRestarts,MainPID,Type,InvocationID,FragmentPath,Result,StateChangeTimestampMonotonic";
+    NRestarts,MainPID,Type,InvocationID,FragmentPath,Result,StateChangeTimestampMonotonic,\
+    ActiveEnterTimestampMonotonic";
 
 /// The units of a manifest as they were at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     units: BTreeMap<UnitName, UnitState>,
+    /// When systemd was asked; never, when it was not.
+    at: Option<Instant>,
 }
 
 /// One unit, in systemd's own words.
@@ -40,6 +44,8 @@ pub struct UnitState {
     pub invocation: String,
     /// When its state changed last, reloads included; the manager's own clock.
     pub changed: String,
+    /// When it became active, in microseconds of CLOCK_MONOTONIC; 0 when it is not.
+    pub since: u64,
     /// Its unit file.
     pub fragment: String,
     /// `simple`, `notify`, `oneshot`; empty for units that are no services.
@@ -73,7 +79,7 @@ impl UnitState {
 
 impl Snapshot {
     /// Asks systemd for these units. A host that is a directory has no manager, and so no unit that runs.
-    pub fn read<'a>(sys: &dyn Sys, names: impl IntoIterator<Item = &'a UnitName>) -> Result<Self, StepError> {
+    pub fn read<'a>(sys: &dyn Sys, names: impl IntoIterator<Item = &'a UnitName>) -> Result<Self, SysError> {
         let names: Vec<&UnitName> = names.into_iter().collect();
         if names.is_empty() || sys.root() != Path::new("/") {
             return Ok(Self::default());
@@ -82,10 +88,7 @@ impl Snapshot {
         argv.extend(names.iter().map(|name| name.as_str()));
         let output = sys.ask(&Command::new(argv))?;
         if !output.success() {
-            return Err(StepError::Refused {
-                what: format!("systemd does not answer: {}", output.complaint()),
-                hint: Some("systemctl is-system-running".to_owned()),
-            });
+            return Err(SysError::other("ask", "systemd", output.complaint()));
         }
         Ok(Self::parse(&names, &output.text()))
     }
@@ -93,7 +96,13 @@ impl Snapshot {
     /// Reads the answer of `systemctl show`: one block for each name, in the order of the names.
     fn parse(names: &[&UnitName], answer: &str) -> Self {
         let blocks = answer.split("\n\n").map(state);
-        Self { units: names.iter().map(|name| (*name).clone()).zip(blocks).collect() }
+        let units = names.iter().map(|name| (*name).clone()).zip(blocks).collect();
+        Self { units, at: Some(Instant::now()) }
+    }
+
+    /// Whether all of these were asked for, not longer ago than this.
+    pub fn holds<'a>(&self, mut names: impl Iterator<Item = &'a UnitName>, age: Duration) -> bool {
+        self.at.is_some_and(|at| at.elapsed() <= age) && names.all(|name| self.units.contains_key(name))
     }
 
     /// A unit as it was; one that is not known at all when it was not asked for.
@@ -103,7 +112,7 @@ impl Snapshot {
 }
 
 /// One unit as it is now.
-pub fn read_one(sys: &dyn Sys, name: &UnitName) -> Result<UnitState, StepError> {
+pub fn read_one(sys: &dyn Sys, name: &UnitName) -> Result<UnitState, SysError> {
     Ok(Snapshot::read(sys, [name])?.unit(name))
 }
 
@@ -111,6 +120,7 @@ fn state(block: &str) -> UnitState {
     let fields: BTreeMap<&str, &str> = block.lines().filter_map(|line| line.split_once('=')).collect();
     let text = |name| fields.get(name).copied().unwrap_or_default().to_owned();
     let number = |name| text(name).parse().unwrap_or(0);
+    let time = |name| text(name).parse().unwrap_or(0);
     UnitState {
         load: text("LoadState"),
         active: text("ActiveState"),
@@ -122,6 +132,7 @@ fn state(block: &str) -> UnitState {
         main_pid: number("MainPID"),
         invocation: text("InvocationID"),
         changed: text("StateChangeTimestampMonotonic"),
+        since: time("ActiveEnterTimestampMonotonic"),
         fragment: text("FragmentPath"),
         kind: text("Type"),
         result: text("Result"),
