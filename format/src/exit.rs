@@ -43,6 +43,8 @@ pub enum HostState {
     Unchanged,
     /// What the bundle says, with the checks passed.
     Installed,
+    /// What the bundle says, with the checks passed, and taken back unless somebody confirms in time.
+    Exposed,
     /// As before the transaction; every touched resource was read again and compared.
     Restored,
     /// Neither: the conflicts are named.
@@ -56,6 +58,9 @@ impl fmt::Display for HostState {
         match self {
             Self::Unchanged => f.write_str("unchanged"),
             Self::Installed => f.write_str("installed and healthy"),
+            Self::Exposed => {
+                f.write_str("installed and healthy, and taken back unless it is confirmed in time")
+            }
             Self::Restored => f.write_str("as before, proved by reading every touched resource again"),
             Self::Mixed(conflicts) => {
                 write!(f, "mixed, {} conflict(s) need a person: {}", conflicts.len(), conflicts.join("; "))

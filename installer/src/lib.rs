@@ -10,12 +10,14 @@
 //! forward. `engine` knows neither kind: it saves, announces, runs, and restores. All of them touch the
 //! host through one door, [`sys::Sys`].
 
+pub mod caller;
 pub mod check;
 pub mod cli;
 pub mod dpkg;
 pub mod engine;
 pub mod facts;
 pub mod journal;
+pub mod nonce;
 pub mod open;
 pub mod plan;
 pub mod preflight;

@@ -258,8 +258,8 @@ impl Play<'_> {
         let mut act = self.installer(host, &["--yes"])?;
         let mut checks = act.checks();
         if act.exit == i32::from(chom_format::Exit::AwaitingConfirm.code()) {
-            // Each ssh of a rehearsal is a fresh connection, which is what is to be shown.
-            act.exit = self.installer(host, &["confirm"])?.exit;
+            let confirmed = self.confirm(host, &act)?;
+            (act.exit, act.error) = (confirmed.exit, confirmed.error);
         }
         let installed = act.exit == 0;
         if installed && checks.is_empty() {
@@ -268,6 +268,14 @@ impl Play<'_> {
         self.report.checks = checks;
         self.report.install = Some(act);
         Ok(installed)
+    }
+
+    /// Each ssh of a rehearsal is a fresh connection: it comes through the new rules, or not at all.
+    fn confirm(&self, host: &Host, act: &Act) -> Result<Act, RehearseError> {
+        let told = |name: &str| act.said.pointer(&format!("/confirm/{name}"));
+        let id = told("transaction").and_then(Value::as_u64).unwrap_or_default().to_string();
+        let nonce = told("nonce").and_then(Value::as_str).unwrap_or_default();
+        self.installer(host, &["confirm", &id, "--nonce", nonce])
     }
 
     fn second(&mut self, host: &Host) -> Result<(), RehearseError> {
@@ -290,8 +298,10 @@ impl Play<'_> {
 
     fn installer(&self, host: &Host, words: &[&str]) -> Result<Act, RehearseError> {
         let folder = format!("{UPLOAD}/{}", self.head.folder);
-        let further = self.options.installer_args.iter().map(String::as_str);
-        let words: Vec<&str> = words.iter().copied().chain(["--json"]).chain(further).collect();
+        // Further arguments are those of an installation.
+        let further = self.options.installer_args.iter().filter(|_| words.first() == Some(&"--yes"));
+        let words: Vec<&str> =
+            words.iter().copied().chain(["--json"]).chain(further.map(String::as_str)).collect();
         let act = installer::run(host, &folder, &words, self.talk)?;
         if act.said == Value::Null {
             self.talk.say(format!("the installer ended with {} and printed no result", act.exit));

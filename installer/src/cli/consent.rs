@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::plan::Style;
-use crate::run::{Consent, Proposal, RunError};
+use crate::run::{Consent, Proposal, RunError, Waiting};
 use crate::transaction::Known;
-use crate::ui::{Answer, Printer, ask, somebody};
+use crate::ui::{Answer, Printer, ask, ask_within, somebody};
 
 /// Shows what is to be done and asks, unless `--yes` has answered.
 pub(super) struct Agreement {
@@ -76,5 +76,12 @@ impl Consent for Agreement {
         self.decide(&format!("install {bundle}?"), || {
             format!("{}{}", plan.show(Style { color, all: true }), findings.table(true))
         })
+    }
+
+    fn agree_to_expose(&self, waiting: &Waiting, left: &dyn Fn() -> Option<u64>) -> bool {
+        self.printer.always("the firewall has changed, and all checks pass");
+        self.printer.always("log in from where you usually do, over a new connection, and then say yes here");
+        self.printer.always(format_args!("or there: {}", waiting.command));
+        ask_within(&self.printer, "can you still log in?", left)
     }
 }

@@ -1,6 +1,7 @@
 //! `chom-install install`: all of it, or nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chom_format::{Exit, StepId};
 use clap::Args;
@@ -9,10 +10,13 @@ use super::bundle::BundleArgs;
 use super::consent::Agreement;
 use super::{Ctx, Error};
 use crate::engine::Position;
-use crate::run;
+use crate::run::{self, Confirming};
+
+/// Seconds in which a changed firewall is to be confirmed.
+const WITHIN: u64 = 120;
 
 /// Install the bundle: show the plan, ask, apply, check; put all back if anything fails
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Install {
     #[command(flatten)]
     bundle: BundleArgs,
@@ -25,6 +29,12 @@ pub struct Install {
     /// Agree to a step that cannot be undone (repeatable)
     #[arg(long, value_name = "STEP")]
     accept: Vec<StepId>,
+    /// Let a changed firewall stand at once: nobody has to confirm it
+    #[arg(long)]
+    no_confirm: bool,
+    /// Take a changed firewall back unless it is confirmed within so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = WITHIN, value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    confirm_within: u64,
     /// Rehearsal: fail after the effects of this step, or at `check` or `commit`
     #[arg(long, value_name = "STEP")]
     fail_at: Option<Position>,
@@ -41,6 +51,10 @@ impl Install {
             bundle: self.bundle.bundle,
             any_host: self.any_host,
             accepted: self.accept,
+            confirming: Confirming {
+                skip: self.no_confirm,
+                within: Duration::from_secs(self.confirm_within),
+            },
             fail_at: self.fail_at,
             interrupt_at: self.interrupt_at,
         };

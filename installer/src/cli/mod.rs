@@ -4,11 +4,13 @@
 //! file, its `mod` line, its variant in [`Command`] and its arm in `Command::run`.
 
 mod bundle;
+mod confirm;
 mod consent;
 mod context;
 mod error;
 mod facts;
 mod globals;
+mod guard;
 mod history;
 mod install;
 mod plan;
@@ -52,7 +54,9 @@ pub enum Command {
     Status(status::Status),
     History(history::History),
     Rollback(rollback::Rollback),
+    Confirm(confirm::Confirm),
     Recover(recover::Recover),
+    Guard(guard::Guard),
     Facts(facts::Facts),
 }
 
@@ -65,7 +69,9 @@ impl Command {
             Self::Status(command) => command.run(ctx),
             Self::History(command) => command.run(ctx),
             Self::Rollback(command) => command.run(ctx),
+            Self::Confirm(command) => command.run(ctx),
             Self::Recover(command) => command.run(ctx),
+            Self::Guard(command) => command.run(ctx),
             Self::Facts(command) => command.run(ctx),
         }
     }

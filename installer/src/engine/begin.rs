@@ -8,7 +8,7 @@ use super::{Engine, EngineError, Event, Open};
 use crate::journal::{Begin, Journal, Record, State};
 use crate::resource::{Resource, private};
 use crate::step::Detail;
-use crate::sys::{Effect, Source, Sys, SysError, look};
+use crate::sys::{Effect, Source, Sys, look};
 use crate::transaction::list;
 
 const JOURNAL_FORMAT: u32 = 1;
@@ -17,7 +17,7 @@ impl Engine<'_> {
     /// Begins a transaction. Outside the state directory nothing has changed when this fails.
     pub(super) fn begin(&mut self, order: &Order<'_>) -> Result<Open, EngineError> {
         if let Some(known) = list(self.sys, &self.files)?.into_iter().find(|known| known.state.is_open()) {
-            return Err(EngineError::Unfinished { id: known.id });
+            return Err(self.in_the_way(&known));
         }
         for position in [&order.options.fail_at, &order.options.interrupt_at].into_iter().flatten() {
             if let Position::Step(step) = position
@@ -44,7 +44,7 @@ impl Engine<'_> {
             bundle: order.bundle.to_owned(),
             manifest: Digest::of(order.manifest),
             at: jiff::Timestamp::now().to_string(),
-            boot_id: boot_id(self.sys),
+            boot_id: super::clock::boot_id(self.sys),
             by: order.by.to_owned(),
         };
         open.note(self.sys, &Record::Begin(begin))?;
@@ -79,16 +79,4 @@ pub(super) fn still_as_planned(
         }
     }
     Ok(())
-}
-
-/// Names this boot; empty where the kernel does not tell.
-fn boot_id(sys: &dyn Sys) -> String {
-    let read = || -> Result<String, SysError> {
-        let text = "/proc/sys/kernel/random/boot_id";
-        let path = text.parse().map_err(|error| SysError::other("read", text, format!("{error}")))?;
-        let mut id = String::new();
-        std::io::Read::read_to_string(&mut sys.open(&path)?, &mut id).map_err(SysError::io("read", text))?;
-        Ok(id.trim().to_owned())
-    };
-    read().unwrap_or_default()
 }

@@ -28,6 +28,14 @@ pub enum EngineError {
         /// Which.
         id: u64,
     },
+    /// An earlier transaction is to be confirmed, or it takes itself back.
+    #[error("transaction {id} waits to be confirmed, and is taken back in {seconds} s unless it is")]
+    Awaiting {
+        /// Which.
+        id: u64,
+        /// Until it is taken back.
+        seconds: u64,
+    },
     /// There is nothing to take back.
     #[error("no transaction stands on this host")]
     NothingStands,
@@ -52,6 +60,7 @@ impl Explain for EngineError {
     fn exit(&self) -> Exit {
         match self {
             Self::Unfinished { .. } | Self::Journal(JournalError::Corrupt { .. }) => Exit::NeedsPerson,
+            Self::Awaiting { .. } => Exit::Busy,
             Self::NoSuchPosition(_) | Self::NothingStands | Self::NoSuch { .. } => Exit::BadInput,
             Self::Stale { .. } | Self::Journal(_) | Self::Step(_) | Self::Sys(_) => Exit::Failed,
         }
@@ -64,6 +73,10 @@ impl Explain for EngineError {
             }
             Self::Stale { .. } => "make the plan anew: chom-install plan".to_owned(),
             Self::Unfinished { .. } => "chom-install recover".to_owned(),
+            Self::Awaiting { .. } => {
+                "confirm it with the command that its run has printed, or take it back: chom-install rollback"
+                    .to_owned()
+            }
             Self::NothingStands | Self::NoSuch { .. } => "chom-install history".to_owned(),
             Self::Journal(JournalError::Corrupt { .. }) => {
                 "the host was left alone; the journal and the originals lie in /var/lib/chom".to_owned()
@@ -75,6 +88,7 @@ impl Explain for EngineError {
 
     fn host(&self) -> HostState {
         match self {
+            Self::Awaiting { .. } => HostState::Exposed,
             Self::Unfinished { id } => HostState::Mixed(vec![format!("transaction {id} is unfinished")]),
             Self::Journal(JournalError::Corrupt { path, corrupt }) => {
                 HostState::Mixed(vec![format!("{path}: {corrupt}")])

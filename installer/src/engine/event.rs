@@ -63,6 +63,13 @@ pub enum Event<'a> {
         /// Its number.
         id: u64,
     },
+    /// The host is exposed, and waits to be confirmed.
+    Exposed {
+        /// Which transaction.
+        id: u64,
+        /// For so long.
+        within: Duration,
+    },
     /// The run turns back. This is the first error.
     Failed {
         /// Where, when it was a step.
@@ -139,6 +146,13 @@ impl fmt::Display for Event<'_> {
                 write!(f, "check {}: {:?}: {}", report.id, report.verdict, report.message)
             }
             Self::Committed { id } => write!(f, "transaction {id} stands"),
+            Self::Exposed { id, within } => {
+                write!(
+                    f,
+                    "transaction {id} is healthy, and taken back unless it is confirmed within {} s",
+                    within.as_secs()
+                )
+            }
             Self::Failed { step: Some(step), cause } => write!(f, "{step} failed: {cause}"),
             Self::Failed { step: None, cause } => write!(f, "failed: {cause}"),
             Self::RollingBack { id, cause, resources } => {

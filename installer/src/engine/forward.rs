@@ -27,6 +27,8 @@ const SYSTEM_RESERVE: u64 = 32 << 20;
 pub(super) struct Way {
     pub(super) effects: u64,
     pub(super) checks: Vec<CheckReport>,
+    /// A unit watches over the transaction.
+    guarded: bool,
     /// The step that is being done.
     at: Option<StepId>,
 }
@@ -40,13 +42,19 @@ impl Engine<'_> {
         let mut open = self.begin(order)?;
         let mut way = Way::default();
         let mut report = match self.forward(&mut open, order, &mut way) {
-            Ok(()) => {
-                let id = open.id;
-                self.tell(&mut open, &Event::Committed { id });
-                self.tidy(&mut open, order);
-                Report { ending: Ending::Committed, ..open.report() }
+            Ok(ending) => {
+                if ending == Ending::Committed {
+                    self.tidy(&mut open, order.options.keep);
+                }
+                Report { ending, ..open.report() }
             }
-            Err(stop) => self.turn_back(&mut open, stop.failure(way.at.take())),
+            Err(stop) => {
+                let report = self.turn_back(&mut open, stop.failure(way.at.take()));
+                if way.guarded {
+                    self.unwatch(&mut open);
+                }
+                report
+            }
         };
         report.effects = way.effects;
         report.checks = way.checks;
@@ -54,7 +62,7 @@ impl Engine<'_> {
         Ok(report)
     }
 
-    fn forward(&mut self, open: &mut Open, order: &Order<'_>, way: &mut Way) -> Result<(), Stop> {
+    fn forward(&mut self, open: &mut Open, order: &Order<'_>, way: &mut Way) -> Result<Ending, Stop> {
         self.save(open, self.units(order)?)?;
         let end = Instant::now() + order.options.deadline;
         let mut context = Context { stage: Some(self.files.of(open.id, "stage")?), ..order.context.clone() };
@@ -63,6 +71,10 @@ impl Engine<'_> {
         for (number, task) in (1..).zip(first.iter().chain(&last)) {
             if number == first.len() + 1 {
                 self.check(open, order, way)?;
+                if order.options.window.is_some() {
+                    way.guarded = true;
+                    self.watch(open)?;
+                }
             }
             let total = order.tasks.len();
             let summary = task.change.summary.as_str();
@@ -76,7 +88,15 @@ impl Engine<'_> {
         }
         // Once more after the exposure: the firewall must not have cut off what was healthy.
         self.check(open, order, way)?;
-        self.commit(open, order, way)
+        self.seal(open, order, way)?;
+        if let (Some(window), false) = (&order.options.window, last.is_empty()) {
+            self.open_window(open, window)?;
+            return Ok(Ending::Exposed);
+        }
+        open.note(self.sys, &Record::Committed { at: jiff::Timestamp::now().to_string() })?;
+        let id = open.id;
+        self.tell(open, &Event::Committed { id });
+        Ok(Ending::Committed)
     }
 
     fn step(
@@ -175,7 +195,8 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn commit(&mut self, open: &mut Open, order: &Order<'_>, way: &Way) -> Result<(), Stop> {
+    /// All that must be durable before the transaction can stand.
+    fn seal(&mut self, open: &mut Open, order: &Order<'_>, way: &Way) -> Result<(), Stop> {
         let position = Some(Position::Commit);
         open.note(self.sys, &Record::Healthy)?;
         let receipt = Receipt::new(open.id, &open.state, order, way.effects, &way.checks);
@@ -189,17 +210,16 @@ impl Engine<'_> {
         }
         fail_at(order, &position)?;
         interrupt::check()?;
-        open.note(self.sys, &Record::Committed { at: jiff::Timestamp::now().to_string() })?;
         Ok(())
     }
 
     /// After the commit: nothing here can fail the run.
-    fn tidy(&mut self, open: &mut Open, order: &Order<'_>) {
+    pub(super) fn tidy(&mut self, open: &mut Open, keep: usize) {
         if let Err(error) = self.read_once(open) {
             let text = format!("what was installed could not be read: {error}");
             self.tell(open, &Event::Note { text: &text });
         }
-        if let Err(error) = prune(self.sys, &self.files, order.options.keep) {
+        if let Err(error) = prune(self.sys, &self.files, keep) {
             let text = format!("old transactions could not be removed: {error}");
             self.tell(open, &Event::Note { text: &text });
         }

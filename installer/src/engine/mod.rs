@@ -10,6 +10,8 @@
 //!                                          as before, proved  |  stuck, each conflict named
 //! ```
 //!
+//! Before the commit stands, where the plan changes the firewall, a window for confirming: see the module `expose`.
+//!
 //! It is generic over steps and resources. A step can only go forward: it names what it will touch and
 //! applies. A resource can only be put back: it saves itself and restores. Between the two stands this
 //! module, with a few rules that make any combination of them safe:
@@ -32,8 +34,11 @@
 
 mod backward;
 mod begin;
+mod clock;
+mod confirm;
 mod error;
 mod event;
+mod expose;
 mod forward;
 mod guard;
 mod log;
@@ -46,9 +51,11 @@ mod touch;
 #[cfg(test)]
 mod tests;
 
+pub use clock::boot_time;
+pub use confirm::{ConfirmError, Confirmation};
 pub use error::EngineError;
 pub use event::{Event, Observer, Silent};
-pub use order::{Checks, ManifestChecks, Options, Order, Position, Task};
+pub use order::{Checks, ManifestChecks, Options, Order, Position, Task, Window};
 pub use report::{Ending, Failure, Report, RunFailed};
 
 use crate::journal::{Journal, JournalError, Record, State};

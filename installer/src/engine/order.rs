@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chom_format::step::Phase;
-use chom_format::{CheckSpec, HostPath, StepId};
+use chom_format::{CheckSpec, Digest, HostPath, StepId};
 
 use crate::check::{Before, Progress, Report, Runner};
 use crate::step::{Change, Context, Step};
@@ -50,11 +50,24 @@ pub struct Options {
     pub keep: usize,
     /// For the whole way forward.
     pub deadline: Duration,
+    /// When the plan changes the firewall, somebody must confirm within this window; none commits at once.
+    pub window: Option<Window>,
     /// A rehearsal aid: fails deliberately after the effects of this step, before it is noted as done; or
     /// after the checks, or just before the commit.
     pub fail_at: Option<Position>,
     /// A rehearsal aid: sends this process a SIGINT in the middle of this step, after its first effect.
     pub interrupt_at: Option<Position>,
+}
+
+/// How long somebody has to confirm a changed firewall, and by which word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// For so long.
+    pub within: Duration,
+    /// Of the word that the confirmation must bring.
+    pub nonce: Digest,
+    /// `SSH_CONNECTION` of the run, if there is one.
+    pub connection: Option<String>,
 }
 
 /// A place in a run.
@@ -92,7 +105,7 @@ impl std::fmt::Display for Position {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keep: 5, deadline: Duration::from_secs(3600), fail_at: None, interrupt_at: None }
+        Self { keep: 5, deadline: Duration::from_secs(3600), window: None, fail_at: None, interrupt_at: None }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::clock::boot_time;
 use super::log::Log;
 use super::report::{Ending, Report};
 use super::{Engine, EngineError, Open};
@@ -10,12 +11,20 @@ use crate::sys::interrupt;
 use crate::transaction::{Known, list};
 
 impl Engine<'_> {
-    /// Takes back what a run that was cut off left half done. Nothing to do is an empty list.
+    /// Takes back what a run that was cut off left half done, and what nobody has confirmed in time; a window
+    /// that is still open is left alone. Nothing to do is an empty list.
     pub fn recover(&mut self) -> Result<Vec<Report>, EngineError> {
-        let open: Vec<Known> =
-            list(self.sys, &self.files)?.into_iter().filter(|known| known.state.is_open()).collect();
+        let now = boot_time(self.sys).unwrap_or_default();
+        let left = |known: &Known| known.state.is_open() && known.state.awaits_ms(&now).is_none();
+        let open: Vec<Known> = list(self.sys, &self.files)?.into_iter().filter(left).collect();
         let cause = |known: &Known| match &known.state.standing {
             Standing::RollingBack { cause } => cause.clone(),
+            Standing::Exposed { .. } => {
+                let exposure = known.state.exposure.as_ref();
+                let same = exposure.is_some_and(|exposure| exposure.boot_id == now.boot_id);
+                let before = if same { "in time" } else { "before the host was started anew" };
+                format!("nobody confirmed it {before}")
+            }
             _ => "the run was cut off".to_owned(),
         };
         let reports = open.into_iter().rev().map(|known| {
@@ -28,13 +37,16 @@ impl Engine<'_> {
     /// Takes back the newest transaction that stands, or all of them that are newer than `to`.
     pub fn rollback(&mut self, to: Option<u64>) -> Result<Vec<Report>, EngineError> {
         let known = list(self.sys, &self.files)?;
-        if let Some(open) = known.iter().find(|known| known.state.is_open()) {
+        // What waits to be confirmed is taken back like what stands: somebody says no.
+        let wanted =
+            |known: &Known| matches!(known.state.standing, Standing::Exposed { .. }) || known.state.stands();
+        if let Some(open) = known.iter().find(|known| known.state.is_open() && !wanted(known)) {
             return Err(EngineError::Unfinished { id: open.id });
         }
         if let Some(id) = to.filter(|id| *id != 0 && !known.iter().any(|known| known.id == *id)) {
             return Err(EngineError::NoSuch { id });
         }
-        let standing: Vec<Known> = known.into_iter().filter(|known| known.state.stands()).rev().collect();
+        let standing: Vec<Known> = known.into_iter().filter(wanted).rev().collect();
         let wanted: Vec<Known> = match to {
             Some(id) => standing.into_iter().filter(|known| known.id > id).collect(),
             None => standing.into_iter().take(1).collect(),
@@ -56,12 +68,25 @@ impl Engine<'_> {
         Ok(reports)
     }
 
-    fn take_back_known(&mut self, known: Known, cause: &str) -> Result<Report, EngineError> {
-        let begun = Instant::now();
+    /// A transaction of an earlier process, to be gone on with.
+    pub(super) fn reopen(&self, known: Known) -> Result<Open, EngineError> {
         let Known { id, state, journal } = known;
         let log = Log::open(&self.files.of(id, "log")?.under(self.sys.root()));
-        let store = self.files.store(id)?;
-        let mut open = Open { id, journal, state, store, reserved: 0, records: 0, log };
+        Ok(Open { id, journal, state, store: self.files.store(id)?, reserved: 0, records: 0, log })
+    }
+
+    /// Why nothing may begin while this transaction is open.
+    pub(super) fn in_the_way(&self, known: &Known) -> EngineError {
+        let now = boot_time(self.sys).unwrap_or_default();
+        match known.state.awaits_ms(&now) {
+            Some(left) => EngineError::Awaiting { id: known.id, seconds: left.div_ceil(1000) },
+            None => EngineError::Unfinished { id: known.id },
+        }
+    }
+
+    pub(super) fn take_back_known(&mut self, known: Known, cause: &str) -> Result<Report, EngineError> {
+        let begun = Instant::now();
+        let mut open = self.reopen(known)?;
         let report = self.take_back(&mut open, cause);
         interrupt::unshield();
         Ok(Report { wanted_back: true, seconds: begun.elapsed().as_secs_f64(), ..report })

@@ -46,6 +46,8 @@ pub struct Report {
 pub enum Ending {
     /// It stands.
     Committed,
+    /// It is applied and healthy, and waits to be confirmed.
+    Exposed,
     /// It failed before its first effect.
     Untouched,
     /// It was taken back, with proof.
@@ -71,6 +73,7 @@ impl Report {
     pub fn exit(&self) -> Exit {
         match self.ending {
             Ending::Committed => Exit::Done,
+            Ending::Exposed => Exit::AwaitingConfirm,
             Ending::Untouched => Exit::Failed,
             Ending::Restored if self.wanted_back => Exit::Done,
             Ending::Restored => Exit::Restored,
@@ -82,6 +85,7 @@ impl Report {
     pub fn host(&self) -> HostState {
         match self.ending {
             Ending::Committed => HostState::Installed,
+            Ending::Exposed => HostState::Exposed,
             Ending::Untouched => HostState::Unchanged,
             Ending::Restored => HostState::Restored,
             Ending::Stuck => HostState::Mixed(self.conflicts.clone()),
@@ -90,7 +94,11 @@ impl Report {
 
     /// The report when it is one of success, and the failure otherwise.
     pub fn into_result(self) -> Result<Self, RunFailed> {
-        if self.exit() == Exit::Done { Ok(self) } else { Err(RunFailed(Box::new(self))) }
+        if matches!(self.exit(), Exit::Done | Exit::AwaitingConfirm) {
+            Ok(self)
+        } else {
+            Err(RunFailed(Box::new(self)))
+        }
     }
 }
 

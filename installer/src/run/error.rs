@@ -3,7 +3,7 @@
 use chom_format::exit::Explain;
 use chom_format::{Exit, HostState};
 
-use crate::engine::EngineError;
+use crate::engine::{ConfirmError, EngineError};
 use crate::journal::JournalError;
 use crate::open::OpenError;
 use crate::plan::PlanError;
@@ -30,6 +30,9 @@ pub enum RunError {
     /// The engine did not begin.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A confirmation that does not count.
+    #[error(transparent)]
+    Confirm(#[from] ConfirmError),
     /// A journal could not be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -57,6 +60,7 @@ impl Explain for RunError {
             Self::Refused(error) => error.exit(),
             Self::Busy(error) => error.exit(),
             Self::Engine(error) => error.exit(),
+            Self::Confirm(error) => error.exit(),
             Self::Journal(JournalError::Corrupt { .. }) => Exit::NeedsPerson,
             Self::NobodyToAsk | Self::NoSuchStep(_) => Exit::BadInput,
             Self::NotRoot => Exit::Refused,
@@ -70,6 +74,7 @@ impl Explain for RunError {
             Self::Refused(error) => error.hint(),
             Self::Busy(error) => error.hint(),
             Self::Engine(error) => error.hint(),
+            Self::Confirm(error) => error.hint(),
             Self::Plan(PlanError { source: StepError::Refused { hint, .. }, .. }) => hint.clone(),
             Self::NobodyToAsk => Some("look at the plan with `chom-install plan`, then say --yes".to_owned()),
             Self::NotRoot => Some("sudo ./chom-install".to_owned()),
@@ -81,6 +86,7 @@ impl Explain for RunError {
     fn host(&self) -> HostState {
         match self {
             Self::Engine(error) => error.host(),
+            Self::Confirm(error) => error.host(),
             Self::Journal(JournalError::Corrupt { path, corrupt }) => {
                 HostState::Mixed(vec![format!("{path}: {corrupt}")])
             }

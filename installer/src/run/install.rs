@@ -4,17 +4,20 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use chom_format::step::Phase;
 use chom_format::{HostPath, StepId, StepSpec};
 
 use super::session::who;
-use super::{Outcome, RunError, Session};
+use super::{Outcome, RunError, Session, Waiting};
+use crate::caller::Caller;
 use crate::check::{Before, Runner};
-use crate::engine::{Ending, Engine, ManifestChecks, Options, Order, Position, Task};
+use crate::engine::{Ending, Engine, EngineError, ManifestChecks, Options, Order, Position, Task, Window};
+use crate::nonce::Nonce;
 use crate::open::{Bundle, Source};
 use crate::plan::{Plan, PlanError};
 use crate::preflight::{self, Findings};
 use crate::step::{self, Decision, Entry};
-use crate::sys::interrupt;
+use crate::sys::{SysError, interrupt};
 use crate::transaction::Hold;
 use crate::ui::{Event, Progress, Watcher};
 
@@ -27,10 +30,27 @@ pub struct Install {
     pub any_host: bool,
     /// Steps that cannot be undone and that the operator named.
     pub accepted: Vec<StepId>,
+    /// Who confirms a changed firewall, and for how long that is waited for.
+    pub confirming: Confirming,
     /// A rehearsal aid: fail there.
     pub fail_at: Option<Position>,
     /// A rehearsal aid: be interrupted there.
     pub interrupt_at: Option<Position>,
+}
+
+/// Who confirms a changed firewall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirming {
+    /// Nobody: it is committed at once.
+    pub skip: bool,
+    /// For how long that is waited for.
+    pub within: Duration,
+}
+
+impl Default for Confirming {
+    fn default() -> Self {
+        Self { skip: false, within: Duration::from_secs(120) }
+    }
 }
 
 /// What a person is asked to agree to.
@@ -50,6 +70,9 @@ pub trait Consent {
 
     /// Whether the plan shall be carried out.
     fn agree_to_install(&self, proposal: &Proposal<'_>) -> Result<(), RunError>;
+
+    /// Whether the exposed host is still within reach, asked on its own terminal until `left` says that it is over.
+    fn agree_to_expose(&self, waiting: &Waiting, left: &dyn Fn() -> Option<u64>) -> bool;
 }
 
 /// Installs: all of it, or nothing.
@@ -66,6 +89,9 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
         return Err(RunError::NotRoot);
     }
     let hold = Hold::take(&mut session.sys, &session.files, "looking")?;
+    if let Some((known, seconds)) = session.awaiting() {
+        return Err(EngineError::Awaiting { id: known.id, seconds }.into());
+    }
     if let (Some(hold), false) = (&hold, session.unfinished().is_empty())
         && let Some(stuck) = recover_first(asked, &bundle, &mut session, hold, consent, progress)?
     {
@@ -89,6 +115,8 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
         Some(hold) => hold,
         None => Hold::establish(&mut session.sys, &session.files, "installing")?,
     };
+    let caller = Caller::of_this_process();
+    let window = asked.confirming.window(&plan, &caller, progress)?;
     let checks = ManifestChecks { specs: &bundle.manifest().checks, before };
     let order = Order {
         bundle: &name,
@@ -98,6 +126,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
         context: plan.effects().first().map(|(_, context)| context.clone()).unwrap_or_default(),
         tasks: tasks(&entries, &plan),
         options: Options {
+            window: window.as_ref().map(|(window, _)| window.clone()),
             fail_at: asked.fail_at.clone(),
             interrupt_at: asked.interrupt_at.clone(),
             ..Options::default()
@@ -105,12 +134,52 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     };
     let mut watcher = Watcher::new(progress);
     let report = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher).install(&order)?;
-    let ending = report.ending;
-    let outcome = Outcome::of(report);
+    let (ending, id) = (report.ending, report.id);
+    let mut outcome = Outcome::of(report);
     if ending == Ending::Committed {
         session.remember();
     }
-    Ok(outcome)
+    let (Ending::Exposed, Some((_, nonce))) = (ending, window) else { return Ok(outcome) };
+    // From here on whoever confirms needs the host, and so does the guard.
+    drop(hold);
+    let waiting = Waiting::of(&session, id, &nonce)?;
+    if caller.connection.is_some() || !caller.terminal {
+        outcome.confirm = Some(waiting);
+        return Ok(outcome);
+    }
+    progress.pause();
+    let left = || {
+        Waiting::of(&session, id, &nonce).ok().map(|waiting| waiting.seconds_left).filter(|left| *left > 0)
+    };
+    let kept = consent.agree_to_expose(&waiting, &left);
+    let mut ended = super::confirm::settle(id, &nonce, kept, progress)?;
+    (ended.checks, ended.effects, ended.seconds) = (outcome.checks, outcome.effects, outcome.seconds);
+    Ok(ended)
+}
+
+impl Confirming {
+    /// The window that this run needs, with its word. Where nobody could confirm, none: an installation by a
+    /// script of the host itself would else always take itself back.
+    fn window(
+        &self,
+        plan: &Plan,
+        caller: &Caller,
+        progress: &Progress,
+    ) -> Result<Option<(Window, Nonce)>, RunError> {
+        let exposes = plan.effects().iter().any(|(planned, _)| planned.phase == Phase::Expose);
+        if self.skip || !exposes {
+            return Ok(None);
+        }
+        if caller.connection.is_none() && !caller.terminal {
+            let text = "nobody is here to confirm the firewall, neither over ssh nor on a terminal: it is not waited for";
+            progress.show(&Event::Note { text });
+            return Ok(None);
+        }
+        let nonce = Nonce::fresh().map_err(SysError::io("read", "/dev/urandom"))?;
+        let window =
+            Window { within: self.within, nonce: nonce.digest(), connection: caller.connection.clone() };
+        Ok(Some((window, nonce)))
+    }
 }
 
 // The rehearsal aids must name what there is: a typing error would else be a rehearsal that tests nothing.

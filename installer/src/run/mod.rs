@@ -7,7 +7,9 @@
 //! The order of an installation is the safety of it and stands in one place, [`install`]. Nothing outside the
 //! bundle's staging and our own lock is written before a person, or `--yes`, has agreed to the plan.
 
+mod confirm;
 mod error;
+mod guard;
 mod install;
 mod look;
 mod outcome;
@@ -16,8 +18,10 @@ mod session;
 mod status;
 mod verify;
 
+pub use confirm::{Waiting, confirm};
 pub use error::RunError;
-pub use install::{Consent, Install, Proposal, install};
+pub use guard::guard;
+pub use install::{Confirming, Consent, Install, Proposal, install};
 pub use look::{Looked, look};
 pub use outcome::{CheckLine, Outcome, Problem};
 pub use rollback::{recover, rollback};

@@ -6,6 +6,7 @@ use chom_format::exit::Explain;
 use chom_format::{ComponentName, Exit, HostState, Severity, StepId};
 use serde::Serialize;
 
+use super::Waiting;
 use crate::check::{self, Verdict};
 use crate::engine;
 use crate::resource::{Fingerprint, Resource};
@@ -32,6 +33,8 @@ pub struct Outcome {
     pub checks: Vec<CheckLine>,
     /// The state that the host is in now.
     pub host: String,
+    /// How it is to be confirmed, when it waits for that.
+    pub confirm: Option<Waiting>,
     /// Every resource that was read again after a restore, with its fingerprint.
     pub proof: Option<Vec<(Resource, Fingerprint)>>,
     /// What others had changed meanwhile, and where it is kept.
@@ -102,13 +105,13 @@ impl Outcome {
     pub fn of(report: engine::Report) -> Self {
         let code = report.exit();
         let host = report.host().to_string();
-        let error =
-            (code != Exit::Done).then(|| report.clone().into_result().err()).flatten().map(|failed| {
-                Problem {
-                    step: report.failure.as_ref().and_then(|failure| failure.step.clone()),
-                    message: failed.to_string(),
-                    hint: failed.hint(),
-                }
+        let error = (!matches!(code, Exit::Done | Exit::AwaitingConfirm))
+            .then(|| report.clone().into_result().err())
+            .flatten()
+            .map(|failed| Problem {
+                step: report.failure.as_ref().and_then(|failure| failure.step.clone()),
+                message: failed.to_string(),
+                hint: failed.hint(),
             });
         Self {
             format: FORMAT,
@@ -119,6 +122,7 @@ impl Outcome {
             effects: report.effects,
             checks: report.checks.iter().map(CheckLine::from).collect(),
             host,
+            confirm: None,
             proof: (!report.proof.is_empty()).then_some(report.proof),
             exceptions: report.exceptions,
             error,
@@ -145,6 +149,7 @@ impl Outcome {
                 transaction: one.transaction,
                 bundle: one.bundle,
                 host: one.host,
+                confirm: None,
                 checks: one.checks,
                 proof: None,
                 format: FORMAT,
@@ -165,6 +170,7 @@ impl Outcome {
             effects: 0,
             checks: Vec::new(),
             host: HostState::Unchanged.to_string(),
+            confirm: None,
             proof: None,
             exceptions: Vec::new(),
             error: None,
@@ -228,6 +234,9 @@ impl fmt::Display for Outcome {
                 writeln!(f, "transaction {id} stands: {changed} steps in {:.1} s", self.seconds)
             }
             (Exit::Done, Some(id), _) => writeln!(f, "transaction {id} is taken back"),
+            (Exit::AwaitingConfirm, ..) => {
+                self.confirm.as_ref().map_or(Ok(()), |confirm| write!(f, "{confirm}"))
+            }
             _ => Ok(()),
         }
     }

@@ -14,7 +14,7 @@ pub fn rollback(
 ) -> Result<Outcome, RunError> {
     let mut session = Session::for_change()?;
     let hold = Hold::take(&mut session.sys, &session.files, "rolling back")?;
-    let standing = session.known.iter().rev().filter(|known| known.state.stands());
+    let standing = session.known.iter().rev().filter(|known| known.state.stands() || session.awaits(known));
     let wanted: Vec<&Known> = match to {
         Some(id) => standing.filter(|known| known.id > id).collect(),
         None => standing.take(1).collect(),

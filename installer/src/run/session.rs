@@ -7,6 +7,7 @@ use std::path::Path;
 use chom_format::{Facts, HostPath, Manifest, StepId, StepSpec};
 
 use super::RunError;
+use crate::engine::boot_time;
 use crate::facts;
 use crate::resource::private;
 use crate::sys::index::Index;
@@ -65,7 +66,20 @@ impl Session {
 
     /// The numbers of transactions that were cut off or are stuck.
     pub fn unfinished(&self) -> Vec<u64> {
-        self.known.iter().filter(|known| known.state.is_open()).map(|known| known.id).collect()
+        let now = boot_time(&self.sys).unwrap_or_default();
+        let left = |known: &&Known| known.state.is_open() && known.state.awaits_ms(&now).is_none();
+        self.known.iter().filter(left).map(|known| known.id).collect()
+    }
+
+    /// Whether this transaction waits to be confirmed.
+    pub fn awaits(&self, known: &Known) -> bool {
+        self.awaiting().is_some_and(|(awaiting, _)| awaiting.id == known.id)
+    }
+
+    /// The transaction that waits to be confirmed, and for how many seconds yet.
+    pub fn awaiting(&self) -> Option<(&Known, u64)> {
+        let now = boot_time(&self.sys).ok()?;
+        self.known.iter().rev().find_map(|known| Some((known, known.state.awaits_ms(&now)?.div_ceil(1000))))
     }
 
     /// The newest transaction that stands.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chom_format::Exit;
+use chom_format::{Exit, HostState};
 use serde::Serialize;
 
 use super::{CheckLine, RunError, Session};
@@ -23,6 +23,8 @@ pub struct Status {
     pub transaction: Option<Entry>,
     /// Who works on the host at this moment.
     pub running: Option<Holder>,
+    /// What waits to be confirmed.
+    pub awaiting: Option<Awaiting>,
     /// Transactions that were cut off or are stuck.
     pub unfinished: Vec<Entry>,
     /// The checks of the transaction that stands, asked now.
@@ -31,6 +33,16 @@ pub struct Status {
     pub host: String,
     #[serde(skip)]
     code: Exit,
+}
+
+/// A transaction that waits to be confirmed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Awaiting {
+    /// Which, and until when.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// How long that is yet.
+    pub seconds_left: u64,
 }
 
 /// The transactions that the host knows, oldest first.
@@ -90,13 +102,17 @@ impl Entry {
 pub fn status() -> Result<Status, RunError> {
     let session = Session::for_telling()?;
     let running = Hold::holder(&session.sys, &session.files)?;
+    let unfinished = session.unfinished();
+    let awaiting = session
+        .awaiting()
+        .map(|(known, seconds_left)| Awaiting { entry: Entry::of(&session, known), seconds_left });
     let unfinished: Vec<Entry> = match running {
         // What is open belongs to the run that is at work.
         Some(_) => Vec::new(),
         None => session
             .known
             .iter()
-            .filter(|known| known.state.is_open())
+            .filter(|known| unfinished.contains(&known.id))
             .map(|known| Entry::of(&session, known))
             .collect(),
     };
@@ -106,6 +122,7 @@ pub fn status() -> Result<Status, RunError> {
     let (code, host) = match (&running, unfinished.is_empty(), session.standing(), red) {
         (Some(_), ..) => (Exit::Busy, "being worked on".to_owned()),
         (None, false, ..) => (Exit::NeedsPerson, "half done: a run was cut off or is stuck".to_owned()),
+        (None, true, ..) if awaiting.is_some() => (Exit::AwaitingConfirm, HostState::Exposed.to_string()),
         (None, true, None, _) => (Exit::Done, "without a transaction of ours".to_owned()),
         (None, true, Some(_), 0) => (Exit::Done, "installed and healthy".to_owned()),
         (None, true, Some(_), red) => (Exit::Failed, format!("installed, and {red} check(s) fail")),
@@ -115,6 +132,7 @@ pub fn status() -> Result<Status, RunError> {
         exit: code.code(),
         transaction: session.standing().map(|known| Entry::of(&session, known)),
         running,
+        awaiting,
         unfinished,
         checks: reports.iter().map(CheckLine::from).collect(),
         host,
@@ -143,6 +161,9 @@ impl fmt::Display for Status {
         }
         if let Some(holder) = &self.running {
             writeln!(f, "process {} is {} since {}", holder.pid, holder.phase, holder.since)?;
+        }
+        if let Some(Awaiting { entry, seconds_left }) = &self.awaiting {
+            writeln!(f, "{entry}, {seconds_left} s left")?;
         }
         self.unfinished.iter().try_for_each(|entry| writeln!(f, "{entry}"))?;
         self.checks.iter().try_for_each(|check| write!(f, "{check}"))?;

@@ -50,6 +50,11 @@ impl Files {
         self.join("index")
     }
 
+    /// The installer itself, for units that must run when the bundle is gone.
+    pub fn program(&self) -> Result<HostPath, SysError> {
+        self.join("chom-install")
+    }
+
     /// The lock.
     pub fn lock(&self) -> Result<HostPath, SysError> {
         self.join("lock")

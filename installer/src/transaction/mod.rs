@@ -6,6 +6,7 @@
 //!   transactions/000001/      manifest.json, journal, receipt.json, log, reserve
 //!   attic/000001/             what a person may want
 //!   index                     digests of files read before, a memory that may be lost
+//!   chom-install              this program, for units that must run when the bundle is gone
 //!   lock                      flock: one run at a time
 //! ```
 //!

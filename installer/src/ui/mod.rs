@@ -13,5 +13,5 @@ pub use event::Event;
 pub use printer::{Color, Printer, Talk};
 pub use progress::Progress;
 pub(crate) use prompt::somebody;
-pub use prompt::{Answer, ask};
+pub use prompt::{Answer, ask, ask_within};
 pub use watcher::Watcher;

@@ -59,18 +59,60 @@ pub fn ask(printer: &Printer, question: &str) -> Answer {
     }
 }
 
+/// Asks until the answer is yes or no, or the time is over; the seconds that are left count down beside the
+/// question. Only yes is true.
+pub fn ask_within(printer: &Printer, question: &str, left: &dyn Fn() -> Option<u64>) -> bool {
+    let stdin = io::stdin();
+    printer.ask(format_args!("      {question} [yes/no] "));
+    let mut shown = None;
+    loop {
+        let Some(seconds) = left() else {
+            printer.always("\nit is over");
+            return false;
+        };
+        // What is being typed stays where it is: the cursor comes back to it.
+        if printer.terminal() && shown.replace(seconds) != Some(seconds) {
+            printer.ask(format_args!("\x1b7\r{seconds:>4} \x1b8"));
+        }
+        match readable(&stdin) {
+            Ok(false) if interrupt::pending().is_none() => continue,
+            Ok(true) => {}
+            _ => return false,
+        }
+        let mut line = String::new();
+        match stdin.lock().read_line(&mut line) {
+            Ok(0) | Err(_) => return false,
+            Ok(_) => {}
+        }
+        match Answer::parse(&line) {
+            Some(Answer::Yes) => return true,
+            Some(Answer::No) => return false,
+            _ => printer.ask(format_args!("please say yes or no: {question} ")),
+        }
+    }
+}
+
 // Our signal handlers only set a flag and let the read go on, so the flag is looked at while we wait.
 fn wait(stdin: &io::Stdin) -> bool {
     loop {
         if interrupt::pending().is_some() {
             return false;
         }
-        let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::from(HEED_MS)) {
-            Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-            Ok(_) => return true,
+        match readable(stdin) {
+            Ok(false) => {}
+            Ok(true) => return true,
             Err(_) => return false,
         }
+    }
+}
+
+// Whether a line is there, after a moment.
+fn readable(stdin: &io::Stdin) -> Result<bool, nix::errno::Errno> {
+    let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::from(HEED_MS)) {
+        Ok(0) | Err(nix::errno::Errno::EINTR) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -55,7 +55,7 @@ impl Observer for Watcher<'_> {
                     plain: plain(restored),
                 }
             }
-            E::Proving | E::Proved { .. } | E::Note { .. } | E::Stuck { .. } => {
+            E::Exposed { .. } | E::Proving | E::Proved { .. } | E::Note { .. } | E::Stuck { .. } => {
                 text = event.to_string();
                 Event::Note { text: &text }
             }

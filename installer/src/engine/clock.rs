@@ -1,0 +1,53 @@
+//! The boot clock and the boot that it belongs to. Nothing that waits is measured on the time of day, which
+//! somebody may set.
+
+use std::io::Read as _;
+
+use crate::journal::BootTime;
+use crate::sys::{Sys, SysError};
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const UPTIME: &str = "/proc/uptime";
+
+/// Now. An error where the kernel does not tell: a window must not stay open for that.
+pub fn boot_time(sys: &dyn Sys) -> Result<BootTime, SysError> {
+    let uptime = read(sys, UPTIME)?;
+    let ms = milliseconds(&uptime)
+        .ok_or_else(|| SysError::other("understand", UPTIME, format!("`{}` is no time", uptime.trim())))?;
+    Ok(BootTime { boot_id: boot_id(sys), ms })
+}
+
+/// Names this boot; empty where the kernel does not tell.
+pub(super) fn boot_id(sys: &dyn Sys) -> String {
+    read(sys, BOOT_ID).map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+fn read(sys: &dyn Sys, text: &str) -> Result<String, SysError> {
+    let path = text.parse().map_err(|error| SysError::other("read", text, format!("{error}")))?;
+    let mut said = String::new();
+    sys.open(&path)?.read_to_string(&mut said).map_err(SysError::io("read", text))?;
+    Ok(said)
+}
+
+// `12345.67 23456.78`: seconds since the boot, and what the processors idled.
+fn milliseconds(uptime: &str) -> Option<u64> {
+    let (whole, part) = uptime.split_whitespace().next()?.split_once('.')?;
+    let hundredths: u64 = part.get(..2)?.parse().ok()?;
+    Some(whole.parse::<u64>().ok()? * 1000 + hundredths * 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::RealSys;
+
+    #[test]
+    fn the_time_since_the_boot_is_read() {
+        assert_eq!(milliseconds("61.23 100.00\n"), Some(61_230));
+        assert_eq!(milliseconds("0.05 0.00\n"), Some(50));
+        assert_eq!((milliseconds(""), milliseconds("soon")), (None, None));
+        let sys = RealSys::new(std::path::Path::new("/"));
+        let (one, two) = (boot_time(&sys).unwrap(), boot_time(&sys).unwrap());
+        assert!(one.ms > 0 && one.ms <= two.ms && one.boot_id == two.boot_id);
+    }
+}
