@@ -18,6 +18,7 @@ mod packages;
 mod ports;
 mod proc;
 mod space;
+mod ssh;
 mod systemd;
 mod targets;
 mod transaction;
@@ -98,6 +99,7 @@ pub fn plan(request: &Request<'_>, plan: Option<&Plan>) -> Findings {
         findings.push(systemd::state(request.sys));
         findings.push(lock::check(request.patience, request.waiting));
         findings.push(ports::check(request.sys, &request.manifest.ports));
+        findings.extend(ssh::check(request.sys, request.manifest));
     }
     Findings(findings)
 }

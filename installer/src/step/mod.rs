@@ -18,7 +18,7 @@ mod unit;
 mod validate;
 
 pub use detail::{Detail, FirewallMove, PackageMove, Run, UnitMove};
-pub(crate) use firewall::is_tagged;
+pub(crate) use firewall::{SshPorts, is_tagged, list_ports};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

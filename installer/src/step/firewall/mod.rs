@@ -6,7 +6,7 @@
 //! never changed, and where it already opens what we want, nothing is added. What is there is read from ufw's
 //! own files, so that a second run starts no program.
 
-pub(super) mod ssh;
+mod ssh;
 pub(super) mod tuple;
 
 use std::collections::BTreeSet;
@@ -21,6 +21,7 @@ use super::{Change, Context, Decision, Detail, FirewallMove, Step, StepError, Un
 use crate::resource::Resource;
 use crate::sys::{Command, Effect, Sys};
 use crate::systemd::read_one;
+pub(crate) use ssh::{SshPorts, list as list_ports};
 use tuple::{Tuple, families, source, tag};
 
 const UFW: &str = "/usr/sbin/ufw";
@@ -56,8 +57,12 @@ impl Step for FirewallStep {
             });
         }
         let now = Ufw::read(sys, there)?;
-        let ssh = ssh::ports(sys, self.0.ssh_port)?;
-        Ok(decide(&self.0, &now, &ssh))
+        let decided = decide(&self.0, &now, &SshPorts::read(sys, self.0.ssh_port)?.all());
+        // sshd itself is asked only when something changes: a second run starts no program.
+        if let Decision::Keep { .. } = decided {
+            return Ok(decided);
+        }
+        Ok(decide(&self.0, &now, &SshPorts::ask(sys, self.0.ssh_port)?.all()))
     }
 
     fn touches(&self, _: &dyn Sys, _: &Context, change: &Change) -> Result<Vec<Resource>, StepError> {
@@ -96,7 +101,7 @@ impl FirewallStep {
     // What ufw's files say is one thing; what the kernel filters by is another.
     fn verify(&self, sys: &dyn Sys) -> Result<(), StepError> {
         let now = Ufw::read(sys, true)?;
-        let ssh = ssh::ports(sys, self.0.ssh_port)?;
+        let ssh = SshPorts::ask(sys, self.0.ssh_port)?.all();
         if let Decision::Change(left) = decide(&self.0, &now, &ssh) {
             return Err(StepError::Refused {
                 what: format!("ufw took the rules and does not have them: {}", left.diff.join("; ")),
