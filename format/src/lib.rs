@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod check;
+pub mod diff;
 pub mod digest;
 pub mod exit;
 pub mod facts;

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use chom_format::{RelPath, StepSpec};
 use serde::Serialize;
 use serde_json::Value;
-use similar::TextDiff;
 
 use super::read::Bundle;
 
@@ -225,11 +224,9 @@ fn unified(path: &str, before: Option<&[u8]>, after: Option<&[u8]>) -> String {
     let (old, new) = (name("a", before), name("b", after));
     let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec());
     match (text(before), text(after)) {
-        (Ok(before), Ok(after)) => TextDiff::from_lines(&before, &after)
-            .unified_diff()
-            .context_radius(3)
-            .header(&old, &new)
-            .to_string(),
+        (Ok(before), Ok(after)) => {
+            format!("--- {old}\n+++ {new}\n{}", chom_format::diff::unified(&before, &after))
+        }
         _ => format!("--- {old}\n+++ {new}\nthese are no texts, and they differ\n"),
     }
 }

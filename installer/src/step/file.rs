@@ -3,7 +3,6 @@
 use std::fs;
 
 use chom_format::step::FileSpec;
-use similar::TextDiff;
 
 use super::owners::{Owners, read_small};
 use super::place::{attr_lines, change, fresh, in_the_way, kind, parent_is_missing};
@@ -106,9 +105,7 @@ pub(super) fn diff(before: &[u8], after: &[u8]) -> Vec<String> {
     let (Some(before), Some(after)) = (text(before), text(after)) else {
         return vec![format!("binary, {} bytes -> {} bytes", before.len(), after.len())];
     };
-    let diff = TextDiff::from_lines(before, after);
-    let unified = diff.unified_diff().context_radius(3).to_string();
-    unified.lines().map(masked).collect()
+    chom_format::diff::unified(before, after).lines().map(masked).collect()
 }
 
 fn masked(line: &str) -> String {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use chom_format::diff::Edit;
 use serde::{Deserialize, Serialize};
-use similar::{ChangeTag, TextDiff};
 
 use super::Capture;
 use super::entry::Entry;
@@ -153,14 +153,12 @@ fn units(was: &UnitState, is: &UnitState) -> Vec<String> {
 }
 
 fn firewall(all: &mut Vec<Difference>, was: &str, is: &str) {
-    let diff = TextDiff::from_lines(was, is);
-    for change in diff.iter_all_changes() {
-        let what = match change.tag() {
-            ChangeTag::Equal => continue,
-            ChangeTag::Delete => "is gone",
-            ChangeTag::Insert => "was not there",
+    for (edit, _, line) in chom_format::diff::lines(was, is) {
+        let what = match edit {
+            Edit::Gone => "is gone",
+            Edit::New => "was not there",
         };
-        let name = format!("`{}`", change.value().trim());
+        let name = format!("`{}`", line.trim());
         all.push(Difference { part: Part::Firewall, name, change: what.to_owned() });
     }
 }
