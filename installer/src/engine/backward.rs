@@ -5,11 +5,10 @@
 //! restored again after one that was saved before it, for that one may have taken its directory away.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::prove::{Covers, Proof};
 use super::report::{Ending, Failure, Report};
-use super::{Engine, Event, Open};
+use super::{Engine, Event, Open, boot};
 use crate::journal::Record;
 use crate::resource::{Resource, Restored, Saved};
 use crate::sys::{Command, Effect, SysError, interrupt};
@@ -39,7 +38,9 @@ impl Engine<'_> {
         self.tell(open, &Event::RollingBack { id, cause, resources });
         let mut broken = self.note_if_possible(open, &Record::RollingBack { cause: cause.to_owned() });
         self.release_reserve(open);
-        self.quiesce(open);
+        if self.paths_are_due(open) {
+            self.quiesce(open);
+        }
         let mut proof = self.round(open, &mut broken);
         if !proof.conflicts.is_empty() {
             // What was in the way of one resource may be gone now that the others are back.
@@ -71,11 +72,45 @@ impl Engine<'_> {
             *broken = broken.take().or(error);
         }
         self.tell(open, &Event::Proving);
-        let mut proof = self.prove(open, &known);
+        let mut proof = self.prove(open, &known, false);
         if let Err(error) = covers {
             proof.conflicts.push(format!("what was put back could not be compared: {error}"));
         }
+        if proof.conflicts.is_empty() && boot::is_armed(&open.state) {
+            self.round_off(open, &known, broken, &mut proof);
+        }
         proof
+    }
+
+    /// All is back but the boot unit: now it goes as well.
+    fn round_off(
+        &mut self,
+        open: &mut Open,
+        covers: &Covers,
+        broken: &mut Option<String>,
+        proof: &mut Proof,
+    ) {
+        let error = self.restore_all(open, Pass::Boot, covers);
+        *broken = broken.take().or(error);
+        if let Err(error) = self.forget_boot_unit() {
+            let text = format!("the manager still knows the boot unit: {error}");
+            self.tell(open, &Event::Note { text: &text });
+        }
+        let last = self.prove(open, covers, true);
+        proof.equal.extend(last.equal);
+        proof.exceptions.extend(last.exceptions);
+        proof.conflicts.extend(last.conflicts);
+        proof.unexpected.extend(last.unexpected);
+    }
+
+    /// Whether anything on the disk is still to be put back: services that came up after it was need not stop.
+    fn paths_are_due(&self, open: &Open) -> bool {
+        if open.state.restored.is_empty() {
+            return true;
+        }
+        let Ok(covers) = self.covers(open) else { return true };
+        let lasting = |(resource, _): &(Resource, Saved)| !matches!(resource, Resource::Firewall);
+        in_reverse(open, Pass::Paths, &covers).iter().any(lasting)
     }
 
     fn conclude(&mut self, open: &mut Open, mut proof: Proof) -> Report {
@@ -85,6 +120,7 @@ impl Engine<'_> {
             match open.note(self.sys, &Record::RolledBack { proof: equal, exceptions, at }) {
                 Ok(()) => {
                     self.tell(open, &Event::Proved { resources: proof.equal.len() });
+                    self.all_is_well();
                     let ending = Ending::Restored;
                     let (proof, exceptions) = (proof.equal, proof.exceptions);
                     return Report { ending, proof, exceptions, ..open.report() };
@@ -95,6 +131,7 @@ impl Engine<'_> {
         let conflicts = proof.conflicts;
         self.note_if_possible(open, &Record::Stuck { conflicts: conflicts.clone() });
         self.tell(open, &Event::Stuck { conflicts: &conflicts });
+        self.a_person_is_needed(open);
         let (ending, exceptions) = (Ending::Stuck, proof.exceptions);
         Report { ending, proof: proof.equal, exceptions, conflicts, ..open.report() }
     }
@@ -116,7 +153,7 @@ impl Engine<'_> {
     }
 
     /// Stops units that this transaction may have started, so that no service writes into what is put back.
-    fn quiesce(&mut self, open: &mut Open) {
+    pub(super) fn quiesce(&mut self, open: &mut Open) {
         for (resource, saved) in open.state.saved.clone() {
             if !open.state.touched.contains(&resource) || open.state.restored.contains_key(&resource) {
                 continue;
@@ -129,7 +166,7 @@ impl Engine<'_> {
     }
 
     /// The unit files are those of before: the manager must know before units are started.
-    fn reload_manager(&mut self, open: &mut Open) {
+    pub(super) fn reload_manager(&mut self, open: &mut Open) {
         let concerned = open
             .state
             .saved
@@ -138,7 +175,7 @@ impl Engine<'_> {
         if !concerned || open.state.begun.is_empty() || self.sys.root() != Path::new("/") {
             return;
         }
-        let command = Command::new(["systemctl", "daemon-reload"]).timeout(Duration::from_secs(90));
+        let command = Command::new(["systemctl", "daemon-reload"]).timeout(super::MANAGER);
         let problem = match self.sys.effect(&Effect::Run(&command)) {
             Ok(output) if output.success() => return,
             Ok(output) => output.complaint(),
@@ -164,7 +201,7 @@ impl Engine<'_> {
 
     /// Notes a record. A journal that cannot be written does not keep anything from being put back; it keeps
     /// the run from being called proved.
-    fn note_if_possible(&mut self, open: &mut Open, record: &Record) -> Option<String> {
+    pub(super) fn note_if_possible(&mut self, open: &mut Open, record: &Record) -> Option<String> {
         let error = open.note(self.sys, record).err()?;
         // What this process knows stays true for this process.
         open.state.apply(record);
@@ -175,8 +212,13 @@ impl Engine<'_> {
 /// What is left to be put back, last saved first. What went with another resource that is back already is
 /// not: its directory may be gone. The listings come when everything else is back, so that only those are
 /// left that nothing else has put back.
-fn in_reverse(open: &Open, pass: Pass, covers: &Covers) -> Vec<(Resource, Saved)> {
+pub(super) fn in_reverse(open: &Open, pass: Pass, covers: &Covers) -> Vec<(Resource, Saved)> {
+    let armed = boot::is_armed(&open.state);
     let due = |(resource, _): &&(Resource, Saved)| {
+        if armed && boot::comes_last(resource) {
+            // Every way back begins with it in place again.
+            return pass == Pass::Boot;
+        }
         pass == Pass::of(resource)
             && !open.state.restored.contains_key(resource)
             && !open.is_settled(resource, covers)
@@ -184,12 +226,14 @@ fn in_reverse(open: &Open, pass: Pass, covers: &Covers) -> Vec<(Resource, Saved)
     open.state.saved.iter().rev().filter(due).cloned().collect()
 }
 
-/// The three kinds of resource in the order in which they come back.
+/// The kinds of resource in the order in which they come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pass {
+pub(super) enum Pass {
     Paths,
     Units,
     Listings,
+    /// The boot unit with its directories, whatever kind of resource they are.
+    Boot,
 }
 
 impl Pass {

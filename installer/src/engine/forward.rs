@@ -63,6 +63,8 @@ impl Engine<'_> {
     }
 
     fn forward(&mut self, open: &mut Open, order: &Order<'_>, way: &mut Way) -> Result<Ending, Stop> {
+        self.save(open, self.boot_unit()?)?;
+        self.arm(open)?;
         self.save(open, self.units(order)?)?;
         let end = Instant::now() + order.options.deadline;
         let mut context = Context { stage: Some(self.files.of(open.id, "stage")?), ..order.context.clone() };
@@ -215,6 +217,11 @@ impl Engine<'_> {
 
     /// After the commit: nothing here can fail the run.
     pub(super) fn tidy(&mut self, open: &mut Open, keep: usize) {
+        if let Err(error) = self.disarm(Some(&open.state)) {
+            let text =
+                format!("the boot unit could not be removed, and does so itself at the next boot: {error}");
+            self.tell(open, &Event::Note { text: &text });
+        }
         if let Err(error) = self.read_once(open) {
             let text = format!("what was installed could not be read: {error}");
             self.tell(open, &Event::Note { text: &text });

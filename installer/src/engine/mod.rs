@@ -28,20 +28,25 @@
 //!    network or new disk space, and it can be cut off and begun again at any point.
 //! 5. **Said only when read.** After a restore every resource is read again. Either all are as saved, and the
 //!    fingerprints are the proof, or each difference is a named conflict.
-//! 6. **The first error is told first**, before anything is put back, so that no second one can hide it.
+//! 6. **A reboot in the middle is no way out.** From before the first step until after the end a boot unit with
+//!    a copy of this program waits for one ([`boot`]); what is on the disk comes back before the network does.
+//! 7. **The first error is told first**, before anything is put back, so that no second one can hide it.
 //!
 //! Signals are heeded between effects, see [`crate::sys::interrupt`], until the way back begins.
 
 mod backward;
 mod begin;
+mod boot;
 mod clock;
 mod confirm;
+mod early;
 mod error;
 mod event;
 mod expose;
 mod forward;
 mod guard;
 mod log;
+mod notice;
 mod order;
 mod prove;
 mod recover;
@@ -68,12 +73,17 @@ const RECORDS_OF_ONE: u64 = 2 << 10;
 /// What it notes once: causes, and what others have changed.
 const RECORDS_OF_ALL: u64 = 256 << 10;
 
+/// The manager reads all unit files of the host again.
+const MANAGER: std::time::Duration = std::time::Duration::from_secs(90);
+
 /// Runs transactions on one host.
 pub struct Engine<'a> {
     sys: &'a mut dyn Sys,
     files: Files,
     hold: &'a Hold,
     observer: &'a mut (dyn Observer + 'a),
+    /// What is kept on the host for a reboot in the middle.
+    program: Option<Vec<u8>>,
 }
 
 /// A transaction that is being worked on.
@@ -97,7 +107,15 @@ impl<'a> Engine<'a> {
         hold: &'a Hold,
         observer: &'a mut (dyn Observer + 'a),
     ) -> Self {
-        Self { sys, files, hold, observer }
+        Self { sys, files, hold, observer, program: None }
+    }
+
+    /// The same, with the bytes of the program that is to go on when the host comes up in the middle of a
+    /// transaction. Without it the next command by hand does.
+    #[must_use]
+    pub fn kept_as(mut self, program: Option<Vec<u8>>) -> Self {
+        self.program = program;
+        self
     }
 
     /// Tells the observer and the transaction's log.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::report::{Ending, Report};
-use super::{Engine, Open};
+use super::{Engine, Open, boot};
 use crate::resource::{Fingerprint, Resource, Restored};
 use crate::sys::SysError;
 
@@ -38,10 +38,12 @@ impl Engine<'_> {
         Ok(covers)
     }
 
-    /// Reads everything again.
-    pub(super) fn prove(&mut self, open: &Open, covers: &Covers) -> Proof {
+    /// Reads everything again: all but the boot unit, or that alone.
+    pub(super) fn prove(&mut self, open: &Open, covers: &Covers, boot_unit: bool) -> Proof {
         let mut proof = Proof::default();
-        for (resource, saved) in &open.state.saved {
+        let armed = boot::is_armed(&open.state);
+        let asked = |(resource, _): &&(Resource, _)| (armed && boot::comes_last(resource)) == boot_unit;
+        for (resource, saved) in open.state.saved.iter().filter(asked) {
             let restored = open.state.restored.get(resource);
             if let Some(Restored::Foreign { kept }) = restored
                 && !open.is_stuck_below(resource)

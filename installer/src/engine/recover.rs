@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::clock::boot_time;
 use super::log::Log;
 use super::report::{Ending, Report};
-use super::{Engine, EngineError, Open};
-use crate::journal::Standing;
+use super::{Engine, EngineError, Event, Open};
+use crate::journal::{BootTime, Standing, State};
 use crate::sys::interrupt;
 use crate::transaction::{Known, list};
 
@@ -15,23 +15,31 @@ impl Engine<'_> {
     /// that is still open is left alone. Nothing to do is an empty list.
     pub fn recover(&mut self) -> Result<Vec<Report>, EngineError> {
         let now = boot_time(self.sys).unwrap_or_default();
-        let left = |known: &Known| known.state.is_open() && known.state.awaits_ms(&now).is_none();
-        let open: Vec<Known> = list(self.sys, &self.files)?.into_iter().filter(left).collect();
-        let cause = |known: &Known| match &known.state.standing {
-            Standing::RollingBack { cause } => cause.clone(),
-            Standing::Exposed { .. } => {
-                let exposure = known.state.exposure.as_ref();
-                let same = exposure.is_some_and(|exposure| exposure.boot_id == now.boot_id);
-                let before = if same { "in time" } else { "before the host was started anew" };
-                format!("nobody confirmed it {before}")
-            }
-            _ => "the run was cut off".to_owned(),
-        };
-        let reports = open.into_iter().rev().map(|known| {
-            let cause = cause(&known);
+        let reports = self.unfinished(&now)?.into_iter().map(|known| {
+            let cause = cause(&known.state, &now);
             self.take_back_known(known, &cause)
         });
         reports.collect()
+    }
+
+    /// Transactions that were cut off, newest first, and those whose window is closed. When none is open, what one
+    /// that ended may have left goes.
+    pub(super) fn unfinished(&mut self, now: &BootTime) -> Result<Vec<Known>, EngineError> {
+        let mut known = match list(self.sys, &self.files) {
+            Ok(known) => known,
+            Err(error) => {
+                self.say_at_login("a transaction cannot be read, and this host was left alone");
+                return Err(error.into());
+            }
+        };
+        if !known.iter().any(|known| known.state.is_open()) {
+            // Cut off between a commit and the end of its boot unit.
+            self.disarm(known.last().map(|known| &known.state))?;
+            self.all_is_well();
+        }
+        known.retain(|known| known.state.is_open() && known.state.awaits_ms(now).is_none());
+        known.reverse();
+        Ok(known)
     }
 
     /// Takes back the newest transaction that stands, or all of them that are newer than `to`.
@@ -87,8 +95,25 @@ impl Engine<'_> {
     pub(super) fn take_back_known(&mut self, known: Known, cause: &str) -> Result<Report, EngineError> {
         let begun = Instant::now();
         let mut open = self.reopen(known)?;
+        if let Err(error) = self.arm(&open) {
+            let text = format!("a reboot in the middle of this will not be taken care of: {error}");
+            self.tell(&mut open, &Event::Note { text: &text });
+        }
         let report = self.take_back(&mut open, cause);
         interrupt::unshield();
         Ok(Report { wanted_back: true, seconds: begun.elapsed().as_secs_f64(), ..report })
+    }
+}
+
+/// Why a transaction that is open is taken back.
+pub(super) fn cause(state: &State, now: &BootTime) -> String {
+    match &state.standing {
+        Standing::RollingBack { cause } => cause.clone(),
+        Standing::Exposed { .. } => {
+            let same = state.exposure.as_ref().is_some_and(|exposure| exposure.boot_id == now.boot_id);
+            let before = if same { "in time" } else { "before the host was started anew" };
+            format!("nobody confirmed it {before}")
+        }
+        _ => "the run was cut off".to_owned(),
     }
 }

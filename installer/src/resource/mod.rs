@@ -195,6 +195,18 @@ pub trait Restore {
         Ok(if same { Vec::new() } else { vec!["it is not as it was saved".to_owned()] })
     }
 
+    /// Puts back what lies on the disk, while the host comes up and before anything reads it: nothing may be
+    /// waited for that only comes up later. None when the rest is to be put back once the host is up.
+    fn restore_early(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&serde_json::Value>,
+    ) -> Result<Option<Restored>, SysError> {
+        self.restore(sys, store, saved, after).map(Some)
+    }
+
     /// Puts the resource back. `after` is none when the step was cut off: then what is there now is ours.
     fn restore(
         &self,

@@ -137,6 +137,20 @@ impl Restore for UnitResource<'_> {
         })
     }
 
+    // Whether it runs is the boot's business first, which goes by the links.
+    fn restore_early(
+        &self,
+        sys: &mut dyn Sys,
+        _: &Store,
+        saved: &Saved,
+        _: Option<&Value>,
+    ) -> Result<Option<Restored>, SysError> {
+        let before: Before = saved.read()?;
+        let now = self.seen(sys, &UnitState::default())?;
+        self.restore_links(sys, &before, &now)?;
+        Ok(None)
+    }
+
     fn differences(
         &self,
         sys: &dyn Sys,

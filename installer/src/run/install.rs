@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chom_format::step::Phase;
 use chom_format::{HostPath, StepId, StepSpec};
 
-use super::session::who;
+use super::session::{this_program, who};
 use super::{Outcome, RunError, Session, Waiting};
 use crate::caller::Caller;
 use crate::check::{Before, Runner};
@@ -133,7 +133,9 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
         },
     };
     let mut watcher = Watcher::new(progress);
-    let report = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher).install(&order)?;
+    let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
+    engine = engine.kept_as(this_program());
+    let report = engine.install(&order)?;
     let (ending, id) = (report.ending, report.id);
     let mut outcome = Outcome::of(report);
     if ending == Ending::Committed {
@@ -206,7 +208,9 @@ fn recover_first(
     progress.pause();
     consent.agree_to_recover(&session.unfinished())?;
     let mut watcher = Watcher::new(progress);
-    let reports = Engine::new(&mut session.sys, session.files.clone(), hold, &mut watcher).recover()?;
+    let mut engine = Engine::new(&mut session.sys, session.files.clone(), hold, &mut watcher);
+    engine = engine.kept_as(this_program());
+    let reports = engine.recover()?;
     if reports.iter().any(|report| report.ending == Ending::Stuck) {
         return Ok(Some(Outcome::of_all(reports)));
     }

@@ -24,7 +24,7 @@ pub use guard::guard;
 pub use install::{Confirming, Consent, Install, Proposal, install};
 pub use look::{Looked, look};
 pub use outcome::{CheckLine, Outcome, Problem};
-pub use rollback::{recover, rollback};
+pub use rollback::{recover, recover_at_boot, rollback};
 pub use session::Session;
 pub use status::{History, Status, history, status};
 pub use verify::{Verified, verify};

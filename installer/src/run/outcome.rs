@@ -179,6 +179,12 @@ impl Outcome {
         }
     }
 
+    /// The first half of a recovery at boot is done.
+    pub fn half_way(transaction: Option<u64>) -> Self {
+        let host = "being put back: what lies on the disk is back, the rest follows once the host is up";
+        Self { transaction, host: host.to_owned(), ..Self::nothing() }
+    }
+
     /// The host is already as the bundle says; these checks tell whether it is healthy.
     pub fn unchanged(bundle: String, reports: &[check::Report], seconds: f64) -> Self {
         let red: Vec<&check::Report> = reports.iter().filter(|report| report.condemns()).collect();

@@ -1,5 +1,6 @@
 //! Taking back: a transaction that stands, because somebody asks, or one that was cut off.
 
+use super::session::this_program;
 use super::{Outcome, RunError, Session};
 use crate::engine::Engine;
 use crate::transaction::{Hold, Known};
@@ -24,7 +25,9 @@ pub fn rollback(
     }
     let Some(hold) = hold else { return Err(crate::engine::EngineError::NothingStands.into()) };
     let mut watcher = Watcher::new(progress);
-    let reports = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher).rollback(to)?;
+    let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
+    engine = engine.kept_as(this_program());
+    let reports = engine.rollback(to)?;
     Ok(Outcome::of_all(reports))
 }
 
@@ -35,6 +38,25 @@ pub fn recover(progress: &Progress) -> Result<Outcome, RunError> {
         return Ok(Outcome::nothing());
     };
     let mut watcher = Watcher::new(progress);
-    let reports = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher).recover()?;
+    let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
+    engine = engine.kept_as(this_program());
+    let reports = engine.recover()?;
     Ok(if reports.is_empty() { Outcome::nothing() } else { Outcome::of_all(reports) })
+}
+
+/// The same while the host comes up, as the boot unit calls it: what lies on the disk comes back before anything
+/// reads it, and the rest follows by itself.
+pub fn recover_at_boot(progress: &Progress) -> Result<Outcome, RunError> {
+    let mut session = Session::for_change()?;
+    let Some(hold) = Hold::take(&mut session.sys, &session.files, "recovering at boot")? else {
+        return Ok(Outcome::nothing());
+    };
+    let mut watcher = Watcher::new(progress);
+    let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
+    let ids = engine.recover_early()?;
+    if ids.is_empty() {
+        return Ok(Outcome::nothing());
+    }
+    engine.recover_later()?;
+    Ok(Outcome::half_way(ids.first().copied()))
 }

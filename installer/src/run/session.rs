@@ -128,6 +128,15 @@ impl Session {
     }
 }
 
+/// The bytes of this program, to be kept on the host; none when they cannot be read.
+pub(super) fn this_program() -> Option<Vec<u8>> {
+    let read = std::fs::read("/proc/self/exe");
+    if let Err(error) = &read {
+        log::warn!("this program cannot read itself, so a reboot in the middle needs a person: {error}");
+    }
+    read.ok()
+}
+
 /// Who asked for a run, and from where.
 pub(super) fn who() -> String {
     let of = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());

@@ -7,11 +7,14 @@
 
 use std::path::Path;
 
+use chom_format::HostPath;
+
 use super::host::*;
 use super::steps::Does;
 use crate::engine::{Ending, Options};
-use crate::sys::RealSys;
 use crate::sys::fault::{Fault, FaultSys};
+use crate::sys::{PathState, RealSys};
+use crate::transaction::{Files, list};
 
 /// Effects of a whole installation without a fault.
 fn effects_of(script: &[Does]) -> u64 {
@@ -21,8 +24,40 @@ fn effects_of(script: &[Does]) -> u64 {
     sys.effects()
 }
 
+/// Whether a transaction is open that has begun a step.
+fn was_begun(root: &Path) -> bool {
+    let known = list(&RealSys::new(root), &Files::standard().unwrap()).unwrap();
+    known.iter().any(|known| known.state.is_open() && !known.state.begun.is_empty())
+}
+
+fn is_no_boot_unit((path, _): &(HostPath, PathState)) -> bool {
+    !path.as_str().contains("chom-recover") && !path.as_str().ends_with("multi-user.target.wants")
+}
+
 fn now(root: &Path) -> Picture {
     picture(&RealSys::new(root))
+}
+
+/// The host comes up and recovers by itself, without a fault. Whether its boot unit was there.
+fn comes_up(root: &Path, what: &str) -> bool {
+    let was_armed = !boot(root, Fault::None).1.unwrap_or_else(|error| panic!("{what}: {error}")).is_empty();
+    if was_armed {
+        assert!(root.join("run/motd.d/chom").exists(), "{what}: nobody is told");
+    }
+    was_armed
+}
+
+/// After a clean end neither unit nor notice are left.
+fn nothing_stays(root: &Path, what: &str) {
+    let units = root.join("etc/systemd/system");
+    let left = [
+        units.join("chom-recover.service"),
+        units.join("multi-user.target.wants"),
+        root.join("run/motd.d/chom"),
+    ];
+    for path in left {
+        assert!(!path.exists(), "{what}: {} is left", path.display());
+    }
 }
 
 /// Recovers without a fault and checks that the host is what it was before or what it was to become.
@@ -35,6 +70,7 @@ fn settle(root: &Path, before: &Picture, what: &str) {
         assert!(report.exceptions.is_empty() || excused, "{what}: {report:?}");
     }
     assert!(recover(root, Fault::None).1.unwrap().is_empty(), "{what}: it recovers once");
+    nothing_stays(root, what);
     let found = differences(before, &now(root));
     if !found.is_empty() {
         // Then it stands, whole, and can be taken back.
@@ -91,6 +127,61 @@ fn the_process_is_killed_at_every_effect() {
             let what = format!("{fault:?}");
             settle(host.path(), &before, &what);
             still_installs(host.path(), &what);
+        }
+    }
+}
+
+#[test]
+fn whatever_a_power_cut_leaves_is_put_back_when_the_host_comes_up() {
+    let _others = beside_others();
+    let mut armed = 0;
+    let effects = effects_of(&script());
+    for k in 1..=effects {
+        let host = host();
+        let before = now(host.path());
+        let what = format!("power cut after {k}");
+        let (_, result) = install(host.path(), Fault::KillAfter(k), &script(), Options::default());
+        assert!(result.is_err() || result.is_ok_and(|report| report.ending != Ending::Restored), "{what}");
+        let begun = was_begun(host.path());
+        if comes_up(host.path(), &what) {
+            armed += 1;
+            // What is on the disk is back by then, times of directories excepted.
+            let files = |picture: Picture| -> Vec<_> {
+                picture.into_iter().map(|(path, (state, _))| (path, state)).filter(is_no_boot_unit).collect()
+            };
+            assert_eq!(files(before.clone()), files(now(host.path())), "{what}");
+        } else {
+            assert!(!begun, "{what}: a step had begun, and nothing was there to take it back");
+        }
+        settle(host.path(), &before, &what);
+    }
+    assert!(armed > effects / 2, "{armed} of {effects}");
+}
+
+#[test]
+fn a_second_power_cut_while_the_host_comes_up() {
+    let _others = beside_others();
+    let script = short_script();
+    let stride = if std::env::var_os("CHOM_FAULTS").is_some_and(|wanted| wanted == "all") { 1 } else { 13 };
+    for k in (20..=effects_of(&script)).step_by(stride) {
+        for j in 1.. {
+            let mut reached = false;
+            for fault in [Fault::Fail(j), Fault::KillWithin(j), Fault::KillAfter(j)] {
+                let host = host();
+                let before = now(host.path());
+                let (killed, _) = install(host.path(), Fault::KillAfter(k), &script, Options::default());
+                assert!(killed.is_dead());
+                let what = format!("power cut after {k}, then {fault:?} while it comes up");
+                let (sys, _) = boot(host.path(), fault);
+                reached |= sys.effects() >= j;
+                if sys.is_dead() {
+                    comes_up(host.path(), &what);
+                }
+                settle(host.path(), &before, &what);
+            }
+            if !reached {
+                break;
+            }
         }
     }
 }

@@ -36,7 +36,17 @@ pub(super) fn alone() -> RwLockWriteGuard<'static, ()> {
 pub(super) fn host() -> TempDir {
     let dir = tempfile::Builder::new().prefix("chom-test-").tempdir_in("/dev/shm").unwrap();
     let root = dir.path();
-    for path in ["etc/app/conf.d", "var/lib/app", "opt", "usr/lib", "srv", "var/tmp", "var/lib/dpkg/info"] {
+    for path in [
+        "etc/app/conf.d",
+        "etc/systemd/system",
+        "run",
+        "var/lib/app",
+        "opt",
+        "usr/lib",
+        "srv",
+        "var/tmp",
+        "var/lib/dpkg/info",
+    ] {
         fs::create_dir_all(root.join(path)).unwrap();
     }
     fs::write(root.join("etc/app/old.conf"), "old\n").unwrap();
@@ -68,7 +78,7 @@ pub(super) fn picture(sys: &dyn Sys) -> Picture {
     let mut found = Picture::new();
     let mut todo = vec![HostPath::root()];
     while let Some(path) = todo.pop() {
-        if ["/var/lib/chom", "/var/tmp"].contains(&path.as_str()) {
+        if ["/var/lib/chom", "/var/tmp", "/run"].contains(&path.as_str()) {
             continue;
         }
         let meta = sys.meta(&path).unwrap().unwrap();
@@ -192,7 +202,7 @@ pub(super) fn install(
         Err(crate::transaction::Busy::Sys(error)) => return (sys, Err(error.into())),
         Err(busy) => panic!("{busy}"),
     };
-    let result = Engine::new(&mut sys, files, &hold, &mut Silent).install(&plan);
+    let result = Engine::new(&mut sys, files, &hold, &mut Silent).kept_as(program()).install(&plan);
     interrupt::unshield();
     (sys, result)
 }
@@ -202,22 +212,38 @@ pub(super) fn recover(root: &Path, fault: Fault) -> (FaultSys, Result<Vec<Report
     act(root, fault, |engine| engine.recover())
 }
 
+/// What is kept for a reboot.
+fn program() -> Option<Vec<u8>> {
+    Some(b"the program".to_vec())
+}
+
+/// The host comes up, and its boot unit does what it is for, if it is there.
+pub(super) fn boot(root: &Path, fault: Fault) -> (FaultSys, Result<Vec<u64>, EngineError>) {
+    let units = root.join("etc/systemd/system");
+    let link = units.join("multi-user.target.wants/chom-recover.service");
+    if !link.is_symlink() || !units.join("chom-recover.service").exists() {
+        return (FaultSys::new(root, Fault::None), Ok(Vec::new()));
+    }
+    assert_eq!(fs::read(root.join("var/lib/chom/chom-install")).unwrap(), program().unwrap());
+    act(root, fault, |engine| engine.recover_early())
+}
+
 /// One process that takes the last transaction back.
 pub(super) fn rollback(root: &Path, fault: Fault) -> (FaultSys, Result<Vec<Report>, EngineError>) {
     act(root, fault, |engine| engine.rollback(None))
 }
 
-fn act(
+fn act<T>(
     root: &Path,
     fault: Fault,
-    what: impl FnOnce(&mut Engine<'_>) -> Result<Vec<Report>, EngineError>,
-) -> (FaultSys, Result<Vec<Report>, EngineError>) {
+    what: impl FnOnce(&mut Engine<'_>) -> Result<Vec<T>, EngineError>,
+) -> (FaultSys, Result<Vec<T>, EngineError>) {
     let mut sys = FaultSys::new(root, fault);
     let files = Files::standard().unwrap();
     let Some(hold) = Hold::take(&mut RealSys::new(root), &files, "test").unwrap() else {
         return (sys, Ok(Vec::new()));
     };
-    let result = what(&mut Engine::new(&mut sys, files, &hold, &mut Silent));
+    let result = what(&mut Engine::new(&mut sys, files, &hold, &mut Silent).kept_as(program()));
     interrupt::unshield();
     (sys, result)
 }

@@ -91,21 +91,11 @@ impl Restore for FirewallResource {
         let before: Before = saved.read()?;
         let after: Option<After> = after.map(from_value).transpose()?;
         let mut kept = Vec::new();
-        let mut changed = false;
-        for (path, saved) in &before.files {
-            let known = after.as_ref().and_then(|after| after.files.iter().find(|(known, _)| known == path));
-            match file(path).restore().restore(sys, store, saved, known.map(|(_, value)| value))? {
-                Restored::AlreadyBefore => {}
-                Restored::Restored => changed = true,
-                Restored::Foreign { kept: theirs } => {
-                    if let Some(last) = theirs.last() {
-                        merge_rules(sys, path, last)?;
-                    }
-                    kept.extend(theirs);
-                }
-                stuck @ Restored::Stuck { .. } => return Ok(stuck),
-            }
-        }
+        let mut changed = match restore_files(sys, store, &before, after.as_ref(), &mut kept)? {
+            Restored::AlreadyBefore => false,
+            stuck @ Restored::Stuck { .. } => return Ok(stuck),
+            Restored::Restored | Restored::Foreign { .. } => true,
+        };
         let now = Live::read(sys)?;
         if !before.live.differences(&now).is_empty() {
             changed = true;
@@ -129,6 +119,20 @@ impl Restore for FirewallResource {
         })
     }
 
+    // ufw and nftables load these files after us; what is live then is looked at once the host is up.
+    fn restore_early(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Option<Restored>, SysError> {
+        let before: Before = saved.read()?;
+        let after: Option<After> = after.map(from_value).transpose()?;
+        let restored = restore_files(sys, store, &before, after.as_ref(), &mut Vec::new())?;
+        Ok(matches!(restored, Restored::Stuck { .. }).then_some(restored))
+    }
+
     fn differences(
         &self,
         sys: &dyn Sys,
@@ -150,6 +154,33 @@ impl Restore for FirewallResource {
 
 fn fingerprint(files: Vec<Fingerprint>, live: &Live) -> Fingerprint {
     Fingerprint::of(&(files, live))
+}
+
+/// Puts back ufw's files. What others had made of them is added to `kept`.
+fn restore_files(
+    sys: &mut dyn Sys,
+    store: &Store,
+    before: &Before,
+    after: Option<&After>,
+    kept: &mut Vec<HostPath>,
+) -> Result<Restored, SysError> {
+    let mut outcome = Restored::AlreadyBefore;
+    for (path, saved) in &before.files {
+        let known = after.and_then(|after| after.files.iter().find(|(known, _)| known == path));
+        match file(path).restore().restore(sys, store, saved, known.map(|(_, value)| value))? {
+            Restored::AlreadyBefore => {}
+            Restored::Restored => outcome = Restored::Restored,
+            Restored::Foreign { kept: theirs } => {
+                if let Some(last) = theirs.last() {
+                    merge_rules(sys, path, last)?;
+                }
+                kept.extend(theirs);
+                outcome = Restored::Restored;
+            }
+            stuck @ Restored::Stuck { .. } => return Ok(stuck),
+        }
+    }
+    Ok(outcome)
 }
 
 /// The reason why not, when the rules are not those of before afterwards.
