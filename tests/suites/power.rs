@@ -1,0 +1,122 @@
+//! The power fails in the middle of an installation: the host comes up by itself as it was before, with nothing of
+//! ours left on it, and nobody has to type a command. The usual run takes a few moments of the plan; `make matrix`
+//! takes one in every step.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chom_bundle::rehearse::{Cancel, Capture, Host};
+use chom_format::manifest::Suite;
+use chom_tests::fleet::{Unpacked, bundle, must, on_host, unpack};
+
+/// A run takes half a minute, a recovery less.
+const PATIENCE: Duration = Duration::from_secs(300);
+const PROGRAM: &str = "/var/lib/chom/chom-install";
+
+#[test]
+fn the_power_fails_in_the_middle_of_an_installation() {
+    on_host(Suite::Trixie, |host| {
+        // The first boot of a host writes what no later one does.
+        host.cut().unwrap();
+        host.boot().unwrap();
+        let there = unpack(host, &bundle(Suite::Trixie));
+        let before = host.capture().unwrap();
+        let mut steps = 1;
+        for number in 0.. {
+            let Some(step) = moment(number, steps) else { break };
+            steps = cut_in(host, &there, step);
+            host.boot().unwrap();
+            recovered(host, step);
+            let differences = Capture::diff(&before, &host.capture().unwrap());
+            assert_eq!(differences, Vec::new(), "the power failed in step {step}");
+            let status = there.installer(host, &["status"]);
+            assert_eq!(status.code, 0, "{}", status.text);
+            assert!(
+                status.text.contains("was taken back") || status.text.contains("without"),
+                "{}",
+                status.text
+            );
+        }
+        // Nothing of all that is in the way of the next run, and neither unit nor notice stay after it.
+        let installed = there.installer(host, &["--yes", "--no-confirm"]);
+        assert_eq!(installed.code, 0, "{}", installed.text);
+        let left = must(host, &["sh", "-c", "find /run/motd.d -type f; ls /etc/systemd/system/chom-*; true"]);
+        assert_eq!(left, "");
+        assert!(
+            !must(host, &["systemctl", "list-units", "--all", "--plain"]).contains("chom-recover.service")
+        );
+        // What stands outlives a power cut, and the copy of the program takes it back.
+        host.cut().unwrap();
+        host.boot().unwrap();
+        assert_eq!(there.installer(host, &["status"]).code, 0);
+        must(host, &[PROGRAM, "rollback", "--yes"]);
+        assert_eq!(
+            Capture::diff(&before, &host.capture().unwrap()),
+            Vec::new(),
+            "rolled back after a power cut"
+        );
+    });
+}
+
+/// The step in whose middle the power fails next, when so many are known.
+fn moment(number: usize, steps: usize) -> Option<usize> {
+    if env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full") {
+        return Some(number + 1).filter(|step| *step <= steps);
+    }
+    [1, 2, steps / 4, steps / 2, steps - 1, steps].get(number).copied()
+}
+
+/// Installs until the transaction's log names this step, and cuts the power. How many steps there are.
+fn cut_in(host: &mut Host, there: &Unpacked, step: usize) -> usize {
+    let before = logs(host).len();
+    let program = format!("{}/chom-install", there.folder);
+    let tool = host.inside(&[&program, "install", "--yes", "--no-confirm"]).unwrap().limit(PATIENCE);
+    let run = thread::spawn(move || tool.run(&Cancel::default()));
+    let begun = Instant::now();
+    let mark = format!("[{step}/");
+    let steps = loop {
+        assert!(!run.is_finished() && begun.elapsed() < PATIENCE, "the run did not come to step {step}");
+        let logs = logs(host);
+        let log = logs.get(before).map(|path| fs::read_to_string(path).unwrap_or_default());
+        let named = log.as_deref().and_then(|log| log.split_once(&mark)?.1.split_once(']'));
+        if let Some((steps, _)) = named {
+            break steps.parse().unwrap();
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    // Not at the very beginning of it, and each time elsewhere.
+    thread::sleep(Duration::from_millis(7 * (step as u64 % 11)));
+    assert!(!run.is_finished(), "step {step}: the run ended before the power failed");
+    host.cut().unwrap();
+    run.join().unwrap().ok();
+    steps
+}
+
+fn logs(host: &Host) -> Vec<PathBuf> {
+    let dir = host.root().join("var/lib/chom/transactions");
+    let mut logs: Vec<PathBuf> = fs::read_dir(dir)
+        .map(|entries| entries.flatten().map(|entry| entry.path().join("log")).collect())
+        .unwrap_or_default();
+    logs.sort();
+    logs
+}
+
+/// Waits until the host has taken back by itself what was cut off.
+fn recovered(host: &Host, step: usize) {
+    let begun = Instant::now();
+    loop {
+        let unit = host.exec(&["test", "-e", "/etc/systemd/system/chom-recover.service"]).unwrap();
+        let at_work = host.exec(&["systemctl", "is-active", "chom-recover-end.service"]).unwrap();
+        if unit.code != 0 && !["active", "activating"].contains(&at_work.text().trim()) {
+            return;
+        }
+        if begun.elapsed() > PATIENCE || at_work.text().trim() == "failed" {
+            let said = must(host, &["journalctl", "-b", "--no-pager", "-u", "chom-recover*"]);
+            panic!("step {step}: the host did not recover:\n{said}");
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
