@@ -53,6 +53,33 @@ pub fn build(suite: Suite, output: &Path, set: &[&str]) -> PathBuf {
     tarball(output)
 }
 
+const SHOP: &str = "
+version: 1.0.0
+hosts:
+  mentat:
+    address: 10.77.0.10
+    suite: trixie
+    arch: x86_64
+    stacks: [shop]
+    specs: { cpu: 1, memory_mb: 256, disk_gb: 2 }
+";
+
+/// The bundle of a stack that is not ours, of a few megabytes, with further `--set` values.
+pub fn shop(name: &str, set: &[&str]) -> PathBuf {
+    let output = scratch(&format!("shop-{name}"));
+    clear(&output);
+    let inventory = output.join("inventory.yaml");
+    std::fs::write(&inventory, SHOP).unwrap_or_else(|error| panic!("{}: {error}", inventory.display()));
+    let mut command = Command::new(dist("chom-bundle"));
+    command.arg("--inventory").arg(&inventory);
+    command.arg("--targets").arg(checkout().join("tests/suites/shop"));
+    for value in set {
+        command.arg("--set").arg(value);
+    }
+    succeed(command.args(["build", "--host", "mentat", "--output"]).arg(&output));
+    tarball(&output)
+}
+
 /// Takes the bundles of a former run away.
 pub fn clear(folder: &Path) {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));

@@ -1,40 +1,11 @@
 //! A stack that is not ours: two components as YAML and templates only. They install, check, upgrade, and
 //! roll back one transaction at a time.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{Unpacked, clear, must, on_host, scratch, tarball, unpack};
-use chom_tests::{checkout, dist, succeed};
-
-const INVENTORY: &str = "
-version: 1.0.0
-hosts:
-  mentat:
-    address: 10.77.0.10
-    suite: trixie
-    arch: x86_64
-    stacks: [shop]
-    specs: { cpu: 1, memory_mb: 256, disk_gb: 2 }
-";
-
-fn build(name: &str, set: &[&str]) -> PathBuf {
-    let output = scratch(&format!("shop-{name}"));
-    clear(&output);
-    let inventory = output.join("inventory.yaml");
-    fs::write(&inventory, INVENTORY).unwrap();
-    let mut command = Command::new(dist("chom-bundle"));
-    command.arg("--inventory").arg(&inventory);
-    command.arg("--targets").arg(checkout().join("tests/suites/shop"));
-    for value in set {
-        command.arg("--set").arg(value);
-    }
-    succeed(command.args(["build", "--host", "mentat", "--output"]).arg(&output));
-    tarball(&output)
-}
+use chom_tests::fleet::{Unpacked, must, on_host, shop, unpack};
 
 fn install(host: &Host, tarball: &Path) -> Unpacked {
     let there = unpack(host, tarball);
@@ -50,8 +21,8 @@ fn pid(host: &Host, unit: &str) -> String {
 #[test]
 fn two_components_as_data_live_a_whole_life() {
     let (first, second) = (
-        build("first", &[]),
-        build("second", &["mentat.components.web.greeting=welcome", "mentat.components.redis.memory=64MB"]),
+        shop("first", &[]),
+        shop("second", &["mentat.components.web.greeting=welcome", "mentat.components.redis.memory=64MB"]),
     );
     on_host(Suite::Trixie, |host| {
         let bare = host.capture().unwrap();

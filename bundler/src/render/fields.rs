@@ -53,6 +53,14 @@ fn probe(kind: String, fields: Map<String, Value>) -> Result<Probe, String> {
             ("dwell", Value::String(text)) => {
                 probe.insert("dwell_s".to_owned(), whole_seconds(text)?.into());
             }
+            ("argv", _) => {
+                let argv = scalars(value).map_err(|error| format!("{kind}: argv: {error}"))?;
+                probe.insert(key, argv.into());
+            }
+            // `contains: "{{ settings.port }}"` looks for a text.
+            ("contains", Value::Number(_) | Value::Bool(_)) => {
+                probe.insert(key, value.to_string().into());
+            }
             _ => {
                 probe.insert(key, value);
             }
@@ -181,6 +189,12 @@ mod tests {
         .unwrap();
         assert_eq!((check.severity, check.deadline), (Severity::Fail, 120));
         assert_eq!(check.probe, Probe::Unit { unit: "nginx.service".parse().unwrap(), dwell_s: 20 });
+        let check: Check = serde_json::from_value(json!({
+            "id": "x", "deadline": "5s", "command": { "argv": ["probe", "-p", 6379, true], "contains": 42 },
+        }))
+        .unwrap();
+        let Probe::Command { argv, contains, .. } = check.probe else { panic!("{check:?}") };
+        assert_eq!((argv.join(" "), contains.as_deref()), ("probe -p 6379 true".to_owned(), Some("42")));
         for wrong in [
             json!({ "id": "x" }),
             json!({ "id": "x", "tcp": { "address": "a:1" }, "unit": { "unit": "a.service", "dwell": "1s" } }),
