@@ -44,6 +44,7 @@ impl Work<'_> {
         for component in &self.rendered.components {
             for account in &component.accounts {
                 let account = &account.value;
+                let Some(home) = account.home.clone() else { continue };
                 match order.iter_mut().find(|(_, made)| made.name == account.name) {
                     Some((_, made)) => {
                         made.groups.extend(account.groups.iter().cloned());
@@ -51,8 +52,8 @@ impl Work<'_> {
                         made.groups.dedup();
                     }
                     None => {
-                        let (name, home) = (account.name.clone(), account.home.clone());
-                        order.push((component, AccountSpec { name, home, groups: account.groups.clone() }));
+                        let (name, groups) = (account.name.clone(), account.groups.clone());
+                        order.push((component, AccountSpec { name, home, groups }));
                     }
                 }
             }

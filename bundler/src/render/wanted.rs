@@ -103,8 +103,9 @@ pub struct RenderedComponent {
 pub struct Account {
     /// User and group.
     pub name: AccountName,
-    /// Home directory.
-    pub home: HostPath,
+    /// Home directory; without one it is an account that the component's packages bring, and no step makes it.
+    #[serde(default)]
+    pub home: Option<HostPath>,
     /// Further groups.
     #[serde(default)]
     pub groups: Vec<AccountName>,

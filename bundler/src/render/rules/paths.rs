@@ -101,8 +101,9 @@ fn names(rendered: &Rendered) -> Vec<Problem> {
             }
         }
         for account in &component.accounts {
-            match accounts.insert(&account.value.name, (&account.value.home, &account.at)) {
-                Some((home, first)) if *home != account.value.home => {
+            let Some(own) = &account.value.home else { continue };
+            match accounts.insert(&account.value.name, (own, &account.at)) {
+                Some((home, first)) if home != own => {
                     let message =
                         format!("account {} has another home at {first}: {home}", account.value.name);
                     problems.push(account.at.problem(message, "give it the same home everywhere"));
