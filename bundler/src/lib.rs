@@ -9,6 +9,7 @@ pub mod cache;
 pub mod child;
 pub mod cli;
 pub mod deb;
+pub mod deploy;
 pub mod edit;
 pub mod facts;
 pub mod fetch;

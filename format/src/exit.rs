@@ -49,6 +49,8 @@ pub enum HostState {
     Restored,
     /// Neither: the conflicts are named.
     Mixed(Vec<String>),
+    /// In the words of the program on the host.
+    Told(String),
     /// This program does not run on the host that it speaks of, or no host is concerned.
     NotConcerned,
 }
@@ -65,6 +67,7 @@ impl fmt::Display for HostState {
             Self::Mixed(conflicts) => {
                 write!(f, "mixed, {} conflict(s) need a person: {}", conflicts.len(), conflicts.join("; "))
             }
+            Self::Told(words) => f.write_str(words),
             Self::NotConcerned => f.write_str("not concerned"),
         }
     }

@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod completions;
 pub mod context;
+mod deploy;
 mod diff;
 pub mod error;
 mod explain;
@@ -19,6 +20,7 @@ mod inspect;
 mod lock;
 mod man;
 pub mod payloads;
+pub mod push;
 pub mod rehearse;
 mod render;
 mod schema;
@@ -66,6 +68,8 @@ pub enum Command {
     Diff(diff::Diff),
     Completions(completions::Completions),
     Man(man::Man),
+    Push(push::Push),
+    Deploy(deploy::Deploy),
     Rehearse(Box<rehearse::RehearseArgs>),
 }
 
@@ -86,6 +90,8 @@ impl Command {
             Self::Diff(command) => command.run(ctx),
             Self::Completions(command) => command.run(ctx),
             Self::Man(command) => command.run(ctx),
+            Self::Push(command) => command.run(ctx),
+            Self::Deploy(command) => command.run(ctx),
             Self::Rehearse(command) => command.run(ctx),
         }
     }

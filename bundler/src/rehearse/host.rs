@@ -197,6 +197,21 @@ impl Host {
         }
     }
 
+    /// A program of this machine on the switch, from where its operators reach it.
+    pub fn outside(&self, argv: &[&str]) -> Tool {
+        self.access.on_switch(argv)
+    }
+
+    /// The options with which ssh comes in as root from there, and nothing of the person's own.
+    pub fn ssh_options(&self) -> Vec<String> {
+        self.access.options()
+    }
+
+    /// The private key with which it lets root in.
+    pub fn key(&self) -> PathBuf {
+        self.access.key()
+    }
+
     /// Runs a shell command by ssh as root, and hands on what it says while it says it.
     pub fn ssh(
         &self,

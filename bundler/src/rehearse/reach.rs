@@ -52,12 +52,12 @@ impl Access {
 
     /// A command on the host by ssh.
     pub(super) fn ssh(&self, address: Ipv4Addr, command: &str) -> Tool {
-        self.on_switch("ssh").args(self.options()).arg(format!("root@{address}")).arg("--").arg(command)
+        self.on_switch(&["ssh"]).args(self.options()).arg(format!("root@{address}")).arg("--").arg(command)
     }
 
     /// A file of this machine to a path on the host by scp.
     pub(super) fn scp(&self, address: Ipv4Addr, from: &Path, to: &str) -> Tool {
-        self.on_switch("scp")
+        self.on_switch(&["scp"])
             .arg("-q")
             .args(self.options())
             .arg("--")
@@ -80,12 +80,13 @@ impl Access {
         self.folder.join("known_hosts")
     }
 
-    fn on_switch(&self, program: &str) -> Tool {
-        Tool::new("nsenter").args(["-t", &self.switch.to_string(), "-n", "--", program])
+    /// A program of this machine on the switch.
+    pub(super) fn on_switch(&self, argv: &[&str]) -> Tool {
+        Tool::new("nsenter").args(["-t", &self.switch.to_string(), "-n", "--"]).args(argv)
     }
 
     /// Nothing of the person's own ssh settings, agent or connections.
-    fn options(&self) -> Vec<String> {
+    pub(super) fn options(&self) -> Vec<String> {
         let known = format!("UserKnownHostsFile=\"{}\"", self.known_hosts().display());
         let mut words = vec!["-F".to_owned(), "none".to_owned(), "-i".to_owned()];
         words.push(self.key().display().to_string());

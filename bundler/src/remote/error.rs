@@ -58,7 +58,7 @@ impl Explain for RemoteError {
     }
 }
 
-fn remedy(host: &str, error: &ChildError) -> String {
+pub(crate) fn remedy(host: &str, error: &ChildError) -> String {
     let said = error.stderr();
     let known = [
         (

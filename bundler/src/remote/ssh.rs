@@ -22,7 +22,9 @@ impl<'h> Connection<'h> {
     /// Prepares the options of ssh. A relative key is looked for below `beside`, the folder of the inventory.
     pub fn new(host: &'h Host, beside: &Path) -> io::Result<Self> {
         let mut options =
-            vec!["BatchMode=yes".to_owned(), "ConnectTimeout=15".to_owned(), "LogLevel=ERROR".to_owned()];
+            ["BatchMode=yes", "ConnectTimeout=15", "LogLevel=ERROR"].map(str::to_owned).to_vec();
+        // A link that is cut is noticed, and not waited for.
+        options.extend(["ServerAliveInterval=5", "ServerAliveCountMax=4"].map(str::to_owned));
         options.push(format!("Port={}", host.ssh.port));
         if let Some(key) = &host.ssh.key {
             let plain = key.starts_with('~') || Path::new(key).is_absolute();
@@ -39,10 +41,21 @@ impl<'h> Connection<'h> {
         Ok(Self { host, options, _known: known })
     }
 
+    /// The same way by a connection of its own each time, whatever the user's configuration shares.
+    #[must_use]
+    pub fn fresh(mut self) -> Self {
+        self.options.extend(["ControlMaster=no", "ControlPath=none"].map(str::to_owned));
+        self
+    }
+
     /// Runs a script of the POSIX shell on the host, with `input` on its standard input, and gives its output.
     pub fn run(&self, script: &str, input: &[u8], timeout: Duration) -> Result<String, ChildError> {
         let started = |source| ChildError::Start { program: "ssh".to_owned(), source };
-        let input = file_of(input).map_err(started)?;
+        self.run_file(script, file_of(input).map_err(started)?, timeout)
+    }
+
+    /// The same with a file as its standard input.
+    pub fn run_file(&self, script: &str, input: File, timeout: Duration) -> Result<String, ChildError> {
         let options = self.options.iter().flat_map(|option| ["-o".to_owned(), option.clone()]);
         Child::new("ssh", timeout)
             .args(["-T", "-a", "-x"])
@@ -74,6 +87,6 @@ fn file_of(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-fn quoted(script: &str) -> String {
+pub(crate) fn quoted(script: &str) -> String {
     format!("'{}'", script.replace('\'', "'\\''"))
 }

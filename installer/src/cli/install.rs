@@ -35,6 +35,12 @@ pub struct Install {
     /// Take a changed firewall back unless it is confirmed within so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = WITHIN, value_parser = clap::value_parser!(u64).range(10..=86_400))]
     confirm_within: u64,
+    /// Install as a unit of systemd, which goes on when this connection is cut; prints its number and word
+    #[arg(long)]
+    detach: bool,
+    /// This is the unit that installs this transaction
+    #[arg(long, value_name = "ID", hide = true, requires = "yes", conflicts_with = "detach")]
+    ticket: Option<u64>,
     /// Rehearsal: fail after the effects of this step, or at `check` or `commit`
     #[arg(long, value_name = "STEP")]
     fail_at: Option<Position>,
@@ -55,6 +61,8 @@ impl Install {
                 skip: self.no_confirm,
                 within: Duration::from_secs(self.confirm_within),
             },
+            detach: self.detach,
+            ticket: self.ticket,
             fail_at: self.fail_at,
             interrupt_at: self.interrupt_at,
         };

@@ -48,6 +48,12 @@ pub enum RunError {
     /// Only root may.
     #[error("only root can do this")]
     NotRoot,
+    /// What comes over standard input is gone with this process.
+    #[error("a bundle from standard input cannot be installed by a unit of its own")]
+    CannotDetach,
+    /// The unit of an installation that nobody asked for, or not any more.
+    #[error("no installation of transaction {0} is waited for")]
+    NoTicket(u64),
     /// `--fail-at` and the like name a step that the bundle does not have.
     #[error("the bundle has no step `{0}`")]
     NoSuchStep(String),
@@ -62,7 +68,9 @@ impl Explain for RunError {
             Self::Engine(error) => error.exit(),
             Self::Confirm(error) => error.exit(),
             Self::Journal(JournalError::Corrupt { .. }) => Exit::NeedsPerson,
-            Self::NobodyToAsk | Self::NoSuchStep(_) => Exit::BadInput,
+            Self::NobodyToAsk | Self::NoSuchStep(_) | Self::CannotDetach | Self::NoTicket(_) => {
+                Exit::BadInput
+            }
             Self::NotRoot => Exit::Refused,
             Self::Journal(_) | Self::Plan(_) | Self::Sys(_) | Self::NotAgreed => Exit::Failed,
         }
@@ -77,6 +85,8 @@ impl Explain for RunError {
             Self::Confirm(error) => error.hint(),
             Self::Plan(PlanError { source: StepError::Refused { hint, .. }, .. }) => hint.clone(),
             Self::NobodyToAsk => Some("look at the plan with `chom-install plan`, then say --yes".to_owned()),
+            Self::CannotDetach => Some("save it as a file, and name that with --bundle".to_owned()),
+            Self::NoTicket(_) => Some("chom-install install --detach".to_owned()),
             Self::NotRoot => Some("sudo ./chom-install".to_owned()),
             Self::NoSuchStep(_) => Some("chom-install plan --all names them".to_owned()),
             Self::Plan(_) | Self::Journal(_) | Self::Sys(_) | Self::NotAgreed => None,

@@ -4,20 +4,19 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chom_format::step::Phase;
 use chom_format::{HostPath, StepId, StepSpec};
 
+use super::detach::{self, Ticket};
 use super::session::{this_program, who};
+use super::window::Confirming;
 use super::{Outcome, RunError, Session, Waiting};
-use crate::caller::Caller;
 use crate::check::{Before, Runner};
-use crate::engine::{Ending, Engine, EngineError, ManifestChecks, Options, Order, Position, Task, Window};
-use crate::nonce::Nonce;
+use crate::engine::{Ending, Engine, EngineError, ManifestChecks, Options, Order, Position, Task};
 use crate::open::{Bundle, Source};
 use crate::plan::{Plan, PlanError};
 use crate::preflight::{self, Findings};
 use crate::step::{self, Decision, Entry};
-use crate::sys::{SysError, interrupt};
+use crate::sys::interrupt;
 use crate::transaction::Hold;
 use crate::ui::{Event, Progress, Watcher};
 
@@ -32,25 +31,14 @@ pub struct Install {
     pub accepted: Vec<StepId>,
     /// Who confirms a changed firewall, and for how long that is waited for.
     pub confirming: Confirming,
+    /// Let a unit of systemd do it, and come back at once.
+    pub detach: bool,
+    /// This is that unit, and the number of its transaction.
+    pub ticket: Option<u64>,
     /// A rehearsal aid: fail there.
     pub fail_at: Option<Position>,
     /// A rehearsal aid: be interrupted there.
     pub interrupt_at: Option<Position>,
-}
-
-/// Who confirms a changed firewall.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Confirming {
-    /// Nobody: it is committed at once.
-    pub skip: bool,
-    /// For how long that is waited for.
-    pub within: Duration,
-}
-
-impl Default for Confirming {
-    fn default() -> Self {
-        Self { skip: false, within: Duration::from_secs(120) }
-    }
 }
 
 /// What a person is asked to agree to.
@@ -89,6 +77,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
         return Err(RunError::NotRoot);
     }
     let hold = Hold::take(&mut session.sys, &session.files, "looking")?;
+    let ticket = asked.ticket.map(|id| Ticket::redeem(&mut session, id)).transpose()?;
     if let Some((known, seconds)) = session.awaiting() {
         return Err(EngineError::Awaiting { id: known.id, seconds }.into());
     }
@@ -108,15 +97,17 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     let total = Some(bundle.unread());
     bundle.verify_payloads(&|done| progress.show(&Event::Reading { done, total }))?;
     progress.pause();
-    let (name, by) = (bundle.name(), who());
+    let (name, by) = (bundle.name(), ticket.as_ref().map_or_else(who, |ticket| ticket.by.clone()));
     consent.agree_to_install(&Proposal { bundle: &name, plan: &plan, findings: &findings })?;
     let before = Before::look(&session.sys, &bundle.manifest().checks, &session.known_checks());
     let hold = match hold {
         Some(hold) => hold,
         None => Hold::establish(&mut session.sys, &session.files, "installing")?,
     };
-    let caller = Caller::of_this_process();
-    let window = asked.confirming.window(&plan, &caller, progress)?;
+    if asked.detach {
+        return detach::start(asked, &source, &mut session, hold);
+    }
+    let opened = asked.confirming.window(&plan, ticket.as_ref(), progress)?;
     let checks = ManifestChecks { specs: &bundle.manifest().checks, before };
     let order = Order {
         bundle: &name,
@@ -126,7 +117,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
         context: plan.effects().first().map(|(_, context)| context.clone()).unwrap_or_default(),
         tasks: tasks(&entries, &plan),
         options: Options {
-            window: window.as_ref().map(|(window, _)| window.clone()),
+            window: opened.as_ref().map(|opened| opened.window.clone()),
             fail_at: asked.fail_at.clone(),
             interrupt_at: asked.interrupt_at.clone(),
             ..Options::default()
@@ -137,50 +128,17 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     engine = engine.kept_as(this_program());
     let report = engine.install(&order)?;
     let (ending, id) = (report.ending, report.id);
-    let mut outcome = Outcome::of(report);
+    let outcome = Outcome::of(report);
     if ending == Ending::Committed {
         session.remember();
     }
-    let (Ending::Exposed, Some((_, nonce))) = (ending, window) else { return Ok(outcome) };
-    // From here on whoever confirms needs the host, and so does the guard.
-    drop(hold);
-    let waiting = Waiting::of(&session, id, &nonce)?;
-    if caller.connection.is_some() || !caller.terminal {
-        outcome.confirm = Some(waiting);
-        return Ok(outcome);
-    }
-    progress.pause();
-    let left = || {
-        Waiting::of(&session, id, &nonce).ok().map(|waiting| waiting.seconds_left).filter(|left| *left > 0)
-    };
-    let kept = consent.agree_to_expose(&waiting, &left);
-    let mut ended = super::confirm::settle(id, &nonce, kept, progress)?;
-    (ended.checks, ended.effects, ended.seconds) = (outcome.checks, outcome.effects, outcome.seconds);
-    Ok(ended)
-}
-
-impl Confirming {
-    /// The window that this run needs, with its word. Where nobody could confirm, none: an installation by a
-    /// script of the host itself would else always take itself back.
-    fn window(
-        &self,
-        plan: &Plan,
-        caller: &Caller,
-        progress: &Progress,
-    ) -> Result<Option<(Window, Nonce)>, RunError> {
-        let exposes = plan.effects().iter().any(|(planned, _)| planned.phase == Phase::Expose);
-        if self.skip || !exposes {
-            return Ok(None);
+    match opened {
+        Some(opened) if ending == Ending::Exposed => {
+            // From here on whoever confirms needs the host, and so does the guard.
+            drop(hold);
+            opened.wait(&session, id, outcome, consent, progress)
         }
-        if caller.connection.is_none() && !caller.terminal {
-            let text = "nobody is here to confirm the firewall, neither over ssh nor on a terminal: it is not waited for";
-            progress.show(&Event::Note { text });
-            return Ok(None);
-        }
-        let nonce = Nonce::fresh().map_err(SysError::io("read", "/dev/urandom"))?;
-        let window =
-            Window { within: self.within, nonce: nonce.digest(), connection: caller.connection.clone() };
-        Ok(Some((window, nonce)))
+        _ => Ok(outcome),
     }
 }
 

@@ -8,7 +8,9 @@
 //! bundle's staging and our own lock is written before a person, or `--yes`, has agreed to the plan.
 
 mod confirm;
+mod detach;
 mod error;
+mod follow;
 mod guard;
 mod install;
 mod look;
@@ -17,14 +19,18 @@ mod rollback;
 mod session;
 mod status;
 mod verify;
+mod window;
 
 pub use confirm::{Waiting, confirm};
+pub use detach::Detached;
 pub use error::RunError;
+pub use follow::{Followed, follow};
 pub use guard::guard;
-pub use install::{Confirming, Consent, Install, Proposal, install};
+pub use install::{Consent, Install, Proposal, install};
 pub use look::{Looked, look};
 pub use outcome::{CheckLine, Outcome, Problem};
 pub use rollback::{recover, recover_at_boot, rollback};
 pub use session::Session;
 pub use status::{History, Status, history, status};
 pub use verify::{Verified, verify};
+pub use window::Confirming;

@@ -6,7 +6,7 @@ use chom_format::exit::Explain;
 use chom_format::{ComponentName, Exit, HostState, Severity, StepId};
 use serde::Serialize;
 
-use super::Waiting;
+use super::{Detached, Waiting};
 use crate::check::{self, Verdict};
 use crate::engine;
 use crate::resource::{Fingerprint, Resource};
@@ -35,6 +35,9 @@ pub struct Outcome {
     pub host: String,
     /// How it is to be confirmed, when it waits for that.
     pub confirm: Option<Waiting>,
+    /// The unit that goes on with it, when this process does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detached: Option<Detached>,
     /// Every resource that was read again after a restore, with its fingerprint.
     pub proof: Option<Vec<(Resource, Fingerprint)>>,
     /// What others had changed meanwhile, and where it is kept.
@@ -123,6 +126,7 @@ impl Outcome {
             checks: report.checks.iter().map(CheckLine::from).collect(),
             host,
             confirm: None,
+            detached: None,
             proof: (!report.proof.is_empty()).then_some(report.proof),
             exceptions: report.exceptions,
             error,
@@ -150,6 +154,7 @@ impl Outcome {
                 bundle: one.bundle,
                 host: one.host,
                 confirm: None,
+                detached: None,
                 checks: one.checks,
                 proof: None,
                 format: FORMAT,
@@ -171,6 +176,7 @@ impl Outcome {
             checks: Vec::new(),
             host: HostState::Unchanged.to_string(),
             confirm: None,
+            detached: None,
             proof: None,
             exceptions: Vec::new(),
             error: None,
@@ -183,6 +189,12 @@ impl Outcome {
     pub fn half_way(transaction: Option<u64>) -> Self {
         let host = "being put back: what lies on the disk is back, the rest follows once the host is up";
         Self { transaction, host: host.to_owned(), ..Self::nothing() }
+    }
+
+    /// A unit of systemd goes on with it.
+    pub fn detached(detached: Detached) -> Self {
+        let host = format!("being installed by {}", detached.unit);
+        Self { transaction: Some(detached.transaction), host, detached: Some(detached), ..Self::nothing() }
     }
 
     /// The host is already as the bundle says; these checks tell whether it is healthy.
@@ -233,6 +245,9 @@ impl fmt::Display for Outcome {
         }
         if let Some(proof) = &self.proof {
             writeln!(f, "proof: {} resources were read again and are as before", proof.len())?;
+        }
+        if let Some(detached) = &self.detached {
+            return write!(f, "{detached}");
         }
         match (self.code, self.transaction, self.changed.len()) {
             (Exit::Done, None, _) => writeln!(f, "nothing to do"),

@@ -55,6 +55,21 @@ impl Files {
         self.join("chom-install")
     }
 
+    /// What units that install by themselves are told and say.
+    pub fn detached(&self) -> Result<HostPath, SysError> {
+        self.join("detached")
+    }
+
+    /// What such a unit is told; it takes it away.
+    pub fn ticket(&self, id: u64) -> Result<HostPath, SysError> {
+        self.join(&format!("detached/{id:06}.ticket"))
+    }
+
+    /// What it says: its events and its outcome, a line of JSON each.
+    pub fn said(&self, id: u64) -> Result<HostPath, SysError> {
+        self.join(&format!("detached/{id:06}.json"))
+    }
+
     /// The lock.
     pub fn lock(&self) -> Result<HostPath, SysError> {
         self.join("lock")

@@ -5,6 +5,7 @@
 //!   objects/<sha256>          originals saved, shared by all transactions
 //!   transactions/000001/      manifest.json, journal, receipt.json, log, reserve
 //!   attic/000001/             what a person may want
+//!   detached/000001.json      what a unit that installs by itself has said
 //!   index                     digests of files read before, a memory that may be lost
 //!   chom-install              this program, for units that must run when the bundle is gone
 //!   lock                      flock: one run at a time

@@ -29,6 +29,15 @@ pub fn prune(sys: &mut dyn Sys, files: &Files, keep: usize) -> Result<(), Journa
         remove_tree(sys, &files.store(id)?.attic)?;
         remove_tree(sys, &files.transaction(id)?)?;
     }
+    // What no transaction came of goes with those that are older than the oldest kept one.
+    let oldest = kept.first().copied().unwrap_or(0);
+    let detached = files.detached()?;
+    for name in sys.list(&detached)? {
+        let id = name.split('.').next().and_then(|stem| stem.parse::<u64>().ok());
+        if id.is_some_and(|id| id < oldest) {
+            remove_tree(sys, &below(&detached, &name)?)?;
+        }
+    }
     let objects = files.store(0)?.objects;
     for name in sys.list(&objects)? {
         if name.parse::<Digest>().is_ok_and(|digest| named.contains(&digest)) {

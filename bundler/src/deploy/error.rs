@@ -1,0 +1,123 @@
+//! Why a bundle is not on its host, in this machine's words and in the host's.
+
+use std::io;
+use std::path::PathBuf;
+
+use chom_format::exit::Explain;
+use chom_format::{Exit, HostState};
+
+use crate::child::ChildError;
+use crate::remote::error::remedy;
+
+/// The acts that come before anything of the host changes.
+const BEFORE: [&str; 2] = [super::target::RECEIVE_ACT, super::target::VERIFY_ACT];
+
+/// Why a deployment ended otherwise than it should.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// A file of this machine.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// ssh did not get there, or what it ran failed.
+    #[error("cannot {act} on host `{host}` over ssh")]
+    Ssh {
+        /// What for.
+        act: &'static str,
+        /// The host.
+        host: String,
+        /// How ssh ended.
+        #[source]
+        source: ChildError,
+    },
+    /// What it answered is none of ours.
+    #[error("host `{host}` gave no answer that is understood when asked to {act}: {said}")]
+    Answer {
+        /// What for.
+        act: &'static str,
+        /// The host.
+        host: String,
+        /// The end of what it said.
+        said: String,
+    },
+    /// The installer there said no, or has taken everything back.
+    #[error("{host}: {message}")]
+    Refused {
+        /// The host.
+        host: String,
+        /// Its exit code.
+        exit: Exit,
+        /// In its words.
+        message: String,
+        /// What mends it, in its words.
+        hint: Option<String>,
+        /// The state that the host is in, in its words.
+        state: String,
+    },
+    /// The host does not answer any more.
+    #[error("host `{host}` does not answer: how transaction {id} ends is not known here")]
+    Unknown {
+        /// The host.
+        host: String,
+        /// The transaction.
+        id: u64,
+        /// What it said last.
+        last: String,
+        /// How ssh ended the last time.
+        #[source]
+        source: Box<DeployError>,
+    },
+}
+
+/// The exit code with this number.
+pub(super) fn exit_of(number: u64) -> Exit {
+    let all = [
+        Exit::Done,
+        Exit::Failed,
+        Exit::BadInput,
+        Exit::Refused,
+        Exit::Restored,
+        Exit::NeedsPerson,
+        Exit::Busy,
+        Exit::AwaitingConfirm,
+    ];
+    all.into_iter().find(|exit| u64::from(exit.code()) == number).unwrap_or(Exit::Failed)
+}
+
+impl Explain for DeployError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Refused { exit, .. } => *exit,
+            Self::Read { .. } => Exit::BadInput,
+            Self::Ssh { .. } | Self::Answer { .. } => Exit::Failed,
+            Self::Unknown { .. } => Exit::NeedsPerson,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Ssh { host, source, .. } => Some(remedy(host, source)),
+            Self::Refused { hint, .. } => hint.clone(),
+            Self::Unknown { id, .. } => Some(format!(
+                "log in, and ask the host: chom-install status --transaction {id}; what is not confirmed it takes back"
+            )),
+            Self::Read { .. } | Self::Answer { .. } => None,
+        }
+    }
+
+    fn host(&self) -> HostState {
+        match self {
+            Self::Refused { state, .. } => HostState::Told(state.clone()),
+            Self::Unknown { last, .. } => HostState::Told(format!("not known; it said last: {last}")),
+            Self::Ssh { act, .. } | Self::Answer { act, .. } if !BEFORE.contains(act) => {
+                HostState::Told("not known: it did not answer".to_owned())
+            }
+            Self::Read { .. } | Self::Ssh { .. } | Self::Answer { .. } => HostState::Unchanged,
+        }
+    }
+}

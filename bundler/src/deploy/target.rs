@@ -1,0 +1,178 @@
+//! The host at the other end: each act is one connection, one script of the POSIX shell, one answer.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use chom_format::Digest;
+use serde_json::Value;
+
+use super::error::DeployError;
+use crate::child::ChildError;
+use crate::remote::ssh::{Connection, quoted};
+use crate::resolve::Host;
+
+pub(super) const RECEIVE_ACT: &str = "receive the bundle";
+pub(super) const VERIFY_ACT: &str = "verify the bundle";
+/// A bundle of a few hundred MiB over a slow line.
+const UPLOAD: Duration = Duration::from_secs(4 * 3600);
+/// Verifying and planning on a slow host.
+const INSTALL: Duration = Duration::from_secs(900);
+/// Asking. A link that is cut is noticed by ssh itself before.
+const ASK: Duration = Duration::from_secs(60);
+
+// The folder is private, and goes with the shell unless the bundle came whole. Where a folder forbids programs, the
+// next is tried. The digest is that of the file on the other side.
+const RECEIVE: &str = r#"umask 077
+dir=
+trap '[ -z "$dir" ] || rm -rf "$dir"' EXIT
+trap 'exit 129' HUP INT TERM PIPE
+for base in /var/tmp "$HOME"; do
+    dir=$(mktemp -d "$base/chom-XXXXXXXX") || continue
+    printf '#!/bin/sh\n' > "$dir/try" && chmod 700 "$dir/try" && "$dir/try" 2> /dev/null && break
+    rm -rf "$dir"
+    dir=
+done
+[ -n "$dir" ] || { echo 'no folder on this host lets a program run' >&2; exit 125; }
+rm -f "$dir/try"
+cat > "$dir/bundle.tar.gz" || exit 125
+echo "$sha256  $dir/bundle.tar.gz" | sha256sum -c --quiet >&2 || exit 125
+tar -xzf "$dir/bundle.tar.gz" -C "$dir" --no-same-owner || exit 125
+rm -f "$dir/bundle.tar.gz"
+printf '%s\n' "$dir"
+dir="#;
+
+/// Where a bundle lies on its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The private folder.
+    dir: String,
+    /// The bundle in it.
+    pub folder: String,
+}
+
+/// A host and the ways to it.
+pub struct Target<'h> {
+    host: &'h Host,
+    usual: Connection<'h>,
+    fresh: Connection<'h>,
+}
+
+impl<'h> Target<'h> {
+    /// The way to a host, as its operators go. A relative key is looked for below `beside`.
+    pub fn new(host: &'h Host, beside: &Path) -> Result<Self, DeployError> {
+        let connect = || {
+            Connection::new(host, beside)
+                .map_err(|source| DeployError::Read { path: beside.to_owned(), source })
+        };
+        Ok(Self { host, usual: connect()?, fresh: connect()?.fresh() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.host.name.to_string()
+    }
+
+    /// Copies a tarball there, compares it, unpacks it, and lets its installer verify every byte.
+    pub fn upload(&self, tarball: &Path) -> Result<Place, DeployError> {
+        let read = |source| DeployError::Read { path: tarball.to_owned(), source };
+        let (sha256, _) = Digest::of_reader(File::open(tarball).map_err(read)?).map_err(read)?;
+        let script = format!("sha256={sha256}\n{RECEIVE}");
+        let said = self.usual.run_file(&script, File::open(tarball).map_err(read)?, UPLOAD);
+        let said = said.map_err(|source| self.ssh(RECEIVE_ACT, source))?;
+        let name = tarball.file_name().unwrap_or_default().to_string_lossy();
+        let Some(dir) = said.lines().last().filter(|dir| dir.starts_with('/')) else {
+            return Err(self.answer(RECEIVE_ACT, &said));
+        };
+        let place =
+            Place { dir: dir.to_owned(), folder: format!("{dir}/{}", name.trim_end_matches(".tar.gz")) };
+        let verified = self.ask(VERIFY_ACT, &self.usual, &place.program(), &["verify"], INSTALL)?;
+        match self.refusal(&verified) {
+            Some(refused) => {
+                self.remove(&place).ok();
+                Err(refused)
+            }
+            None => Ok(place),
+        }
+    }
+
+    /// Lets the host install it by itself.
+    pub fn install(&self, place: &Place, words: &[String]) -> Result<Value, DeployError> {
+        let mut argv = vec!["install", "--yes", "--detach"];
+        argv.extend(words.iter().map(String::as_str));
+        let said = self.ask("begin the installation", &self.usual, &place.program(), &argv, INSTALL)?;
+        self.refusal(&said).map_or(Ok(said), Err)
+    }
+
+    /// How a transaction stands, in the host's words.
+    pub fn status(&self, place: &Place, id: u64) -> Result<Value, DeployError> {
+        let id = id.to_string();
+        let words = ["status", "--transaction", &id];
+        self.ask("tell how far it is", &self.usual, &place.program(), &words, ASK)
+    }
+
+    /// Confirms, over a connection that is made for it.
+    pub fn confirm(&self, id: u64, nonce: &str) -> Result<Value, DeployError> {
+        let id = id.to_string();
+        let words = ["confirm", &id, "--nonce", nonce];
+        self.ask("confirm", &self.fresh, "/var/lib/chom/chom-install", &words, ASK)
+    }
+
+    /// Takes the bundle away again.
+    pub fn remove(&self, place: &Place) -> Result<(), DeployError> {
+        let script = format!("rm -rf {}", quoted(&place.dir));
+        let removed = self.usual.run(&script, &[], ASK);
+        removed.map(drop).map_err(|source| self.ssh("remove the bundle", source))
+    }
+
+    /// The error that an answer is, in the host's words.
+    pub(super) fn refusal(&self, said: &Value) -> Option<DeployError> {
+        let exit = super::error::exit_of(said.get("exit").and_then(Value::as_u64).unwrap_or_default());
+        let text = |at: &str| said.pointer(at).and_then(Value::as_str).map(str::to_owned);
+        (exit != chom_format::Exit::Done).then(|| DeployError::Refused {
+            host: self.name(),
+            exit,
+            message: text("/error/message")
+                .or_else(|| text("/cause"))
+                .unwrap_or_else(|| format!("exit {}", exit.code())),
+            hint: text("/error/hint"),
+            state: text("/host").unwrap_or_else(|| "not told".to_owned()),
+        })
+    }
+
+    fn ask(
+        &self,
+        act: &'static str,
+        connection: &Connection<'_>,
+        program: &str,
+        words: &[&str],
+        limit: Duration,
+    ) -> Result<Value, DeployError> {
+        let words: Vec<String> = words.iter().chain(&["--json"]).map(|word| quoted(word)).collect();
+        // The installer's own exit code is in what it says; that of the script is for ssh's own failures.
+        let script = format!(
+            "root=\n[ \"$(id -u)\" = 0 ] || root='sudo -n'\n$root {} {}\ntrue",
+            quoted(program),
+            words.join(" ")
+        );
+        let said = connection.run(&script, &[], limit).map_err(|source| self.ssh(act, source))?;
+        let parse = |line: &str| serde_json::from_str::<Value>(line).ok().filter(Value::is_object);
+        said.lines().rev().find_map(parse).ok_or_else(|| self.answer(act, &said))
+    }
+
+    fn ssh(&self, act: &'static str, source: ChildError) -> DeployError {
+        DeployError::Ssh { act, host: self.name(), source }
+    }
+
+    fn answer(&self, act: &'static str, said: &str) -> DeployError {
+        let lines: Vec<&str> = said.lines().collect();
+        let said = lines.iter().skip(lines.len().saturating_sub(5)).copied().collect::<Vec<_>>().join("; ");
+        DeployError::Answer { act, host: self.name(), said }
+    }
+}
+
+impl Place {
+    fn program(&self) -> String {
+        format!("{}/chom-install", self.folder)
+    }
+}
