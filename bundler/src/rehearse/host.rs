@@ -202,6 +202,11 @@ impl Host {
         self.access.on_switch(argv)
     }
 
+    /// The process that keeps that switch, for programs that go on by themselves.
+    pub fn switch(&self) -> u32 {
+        self.access.switch()
+    }
+
     /// The options with which ssh comes in as root from there, and nothing of the person's own.
     pub fn ssh_options(&self) -> Vec<String> {
         self.access.options()

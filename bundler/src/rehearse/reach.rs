@@ -80,6 +80,11 @@ impl Access {
         self.folder.join("known_hosts")
     }
 
+    /// The process that keeps the switch.
+    pub(super) fn switch(&self) -> u32 {
+        self.switch
+    }
+
     /// A program of this machine on the switch.
     pub(super) fn on_switch(&self, argv: &[&str]) -> Tool {
         Tool::new("nsenter").args(["-t", &self.switch.to_string(), "-n", "--"]).args(argv)

@@ -17,7 +17,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chom_format::Digest;
+use chom_format::{Digest, HostPath};
 
 use super::clock::boot_time;
 use super::confirm::{ConfirmError, Confirmation};
@@ -27,7 +27,7 @@ use super::report::{Ending, Failure, Report};
 use super::{Engine, EngineError, Event, Open};
 use crate::journal::{Exposure, Record, Standing};
 use crate::resource::private;
-use crate::sys::{Command, Effect, Source, SysError};
+use crate::sys::{Command, Effect, Source, Sys, SysError};
 use crate::transaction::{Known, list};
 
 /// Transactions that are kept, when the run that knew it is gone.
@@ -41,13 +41,7 @@ impl Engine<'_> {
             return Ok(());
         }
         let program = self.files.program()?;
-        let own = std::env::current_exe().map_err(SysError::io("find", "this program"))?;
-        let bytes = std::fs::File::open(&own).map_err(SysError::io("open", own.display()))?;
-        let (sha256, _) = Digest::of_reader(bytes).map_err(SysError::io("read", own.display()))?;
-        if self.sys.meta(&program)?.is_none() || self.sys.digest(&program)? != sha256 {
-            let source = Source::File { file: &own, sha256 };
-            self.sys.effect(&Effect::Write { path: &program, source, attrs: &private(0o700) })?;
-        }
+        keep_program(self.sys, &program)?;
         let output = self.sys.effect(&Effect::Run(&guard(open.id, program.as_str())))?;
         if !output.success() {
             let why = format!("systemd-run ended with {}: {}", output.code, output.complaint());
@@ -147,6 +141,18 @@ impl Engine<'_> {
         let failure = Some(Failure { step: None, message, hint: None });
         Ok(Report { wanted_back: false, failure, ..report })
     }
+}
+
+/// Keeps a copy of this program in the state directory, for units and for people who come when the bundle is gone.
+pub fn keep_program(sys: &mut dyn Sys, program: &HostPath) -> Result<(), SysError> {
+    let own = std::env::current_exe().map_err(SysError::io("find", "this program"))?;
+    let bytes = std::fs::File::open(&own).map_err(SysError::io("open", own.display()))?;
+    let (sha256, _) = Digest::of_reader(bytes).map_err(SysError::io("read", own.display()))?;
+    if sys.meta(program)?.is_none() || sys.digest(program)? != sha256 {
+        let source = Source::File { file: &own, sha256 };
+        sys.effect(&Effect::Write { path: program, source, attrs: &private(0o700) })?;
+    }
+    Ok(())
 }
 
 // `exec`: systemd-run comes back when the guard runs, or with the reason why it cannot. A guard that is killed is

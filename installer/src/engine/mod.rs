@@ -60,6 +60,7 @@ pub use clock::boot_time;
 pub use confirm::{ConfirmError, Confirmation};
 pub use error::EngineError;
 pub use event::{Event, Observer, Silent};
+pub use expose::keep_program;
 pub use order::{Checks, ManifestChecks, Options, Order, Position, Task, Window};
 pub use report::{Ending, Failure, Report, RunFailed};
 

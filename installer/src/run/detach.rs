@@ -17,6 +17,7 @@ use super::session::who;
 use super::window::fresh;
 use super::{RunError, Session};
 use crate::caller::Caller;
+use crate::engine::keep_program;
 use crate::nonce::Nonce;
 use crate::open::Source as BundleSource;
 use crate::resource::private;
@@ -95,6 +96,8 @@ pub(super) fn start(
         connection: Caller::of_this_process().connection,
     };
     write(session, &ticket)?;
+    let program = session.files.program()?;
+    keep_program(&mut session.sys, &program)?;
     let unit = format!("chom-install-{id:06}.service");
     let command = command(asked, &bundle, id, &unit, session.files.said(id)?.as_str())?;
     drop(hold);
@@ -103,10 +106,9 @@ pub(super) fn start(
         let (command, code, complaint) = (command.argv.join(" "), output.code, output.complaint());
         return Err(SysError::Failed { command, code, complaint }.into());
     }
-    let program = session.files.program()?;
     Ok(Outcome::detached(Detached {
         transaction: id,
-        status: format!("{} status --transaction {id}", own()?.display()),
+        status: format!("{program} status --transaction {id}"),
         confirm: format!("{program} confirm {id} --nonce {nonce}"),
         nonce: nonce.to_string(),
         unit,
