@@ -7,7 +7,6 @@ mod gate;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use chom_bundle::rehearse::Capture;
 use gate::on_gate;
 
 const STALE: &str = "0123456789abcdef";
@@ -117,7 +116,7 @@ fn whoever_is_first_at_the_deadline_decides_and_both_say_so() {
         gate.await_standing(&id, &["committed", "rolled_back"]);
         match (said.code, gate.standing(&id).as_str()) {
             (0, "committed") => {}
-            (4, "rolled_back") => assert_eq!(Capture::diff(&before, &gate.capture()), Vec::new()),
+            (4, "rolled_back") => gate.is_as(&before),
             other => panic!("{other:?}: {}", said.text),
         }
         gate.operator_is_in(22);
@@ -135,7 +134,7 @@ fn sshd_that_does_not_come_back_means_the_way_back() {
         gate.await_standing(&id, &["rolled_back"]);
         gate.inside("systemctl start ssh.service");
         gate.operator_is_in(22);
-        assert_eq!(Capture::diff(&before, &gate.capture()), Vec::new());
+        gate.is_as(&before);
     });
 }
 
@@ -148,7 +147,7 @@ fn a_run_that_is_killed_between_the_rules_and_the_window_is_taken_back() {
         gate.inside(&format!("systemctl kill --signal=KILL chom-install-{id:0>6}"));
         gate.await_standing(&id, &["rolled_back"]);
         gate.operator_is_in(22);
-        assert_eq!(Capture::diff(&before, &gate.capture()), Vec::new());
+        gate.is_as(&before);
     });
 }
 
@@ -161,7 +160,7 @@ fn a_guard_that_is_killed_comes_back() {
         gate.inside(&format!("systemctl kill --signal=KILL chom-guard-{id:0>6}"));
         gate.await_standing(&id, &["rolled_back"]);
         gate.operator_is_in(22);
-        assert_eq!(Capture::diff(&before, &gate.capture()), Vec::new());
+        gate.is_as(&before);
     });
 }
 
@@ -177,7 +176,7 @@ fn the_boot_clock_decides_and_not_the_time_of_day() {
         gate.await_standing(&id, &["rolled_back"]);
         gate.inside("umount /proc/uptime && rm /run/later");
         gate.operator_is_in(22);
-        assert_eq!(Capture::diff(&before, &gate.capture()), Vec::new());
+        gate.is_as(&before);
     });
 }
 
@@ -192,7 +191,7 @@ fn what_a_reboot_finds_unconfirmed_is_taken_back() {
         let late = gate.ssh(22, &[], &gate.confirm(&id, &word));
         assert_eq!(late.code, 4, "{}", late.text);
         gate.operator_is_in(22);
-        assert_eq!(Capture::diff(&before, &gate.capture()), Vec::new());
+        gate.is_as(&before);
     });
 }
 
@@ -228,7 +227,7 @@ fn a_control_machine_that_is_killed_changes_nothing_for_the_host() {
         assert!(begun.elapsed() < Duration::from_secs(60));
         gate.inside("rm -rf /var/tmp/chom-*");
         gate.operator_is_in(22);
-        assert_eq!(Capture::diff(&before, &gate.capture()), Vec::new());
+        gate.is_as(&before);
     });
 }
 

@@ -158,7 +158,8 @@ pub(super) fn comes_last(resource: &Resource) -> bool {
     }
 }
 
-fn keep_program(sys: &mut dyn Sys, path: &HostPath, program: &[u8]) -> Result<(), SysError> {
+/// Keeps a copy of the program in the state directory, for units and for people who come when the bundle is gone.
+pub fn keep_program(sys: &mut dyn Sys, path: &HostPath, program: &[u8]) -> Result<(), SysError> {
     let same =
         sys.meta(path)?.is_some_and(|meta| meta.kind == Kind::File && meta.size == program.len() as u64)
             && sys.digest(path)? == chom_format::Digest::of(program);

@@ -17,8 +17,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chom_format::{Digest, HostPath};
-
+use super::boot::keep_program;
 use super::clock::boot_time;
 use super::confirm::{ConfirmError, Confirmation};
 use super::forward::Stop;
@@ -26,8 +25,7 @@ use super::order::Window;
 use super::report::{Ending, Failure, Report};
 use super::{Engine, EngineError, Event, Open};
 use crate::journal::{Exposure, Record, Standing};
-use crate::resource::private;
-use crate::sys::{Command, Effect, Source, Sys, SysError};
+use crate::sys::{Command, Effect, SysError};
 use crate::transaction::{Known, list};
 
 /// Transactions that are kept, when the run that knew it is gone.
@@ -41,7 +39,9 @@ impl Engine<'_> {
             return Ok(());
         }
         let program = self.files.program()?;
-        keep_program(self.sys, &program)?;
+        if let Some(bytes) = self.program.as_deref() {
+            keep_program(self.sys, &program, bytes)?;
+        }
         let output = self.sys.effect(&Effect::Run(&guard(open.id, program.as_str())))?;
         if !output.success() {
             let why = format!("systemd-run ended with {}: {}", output.code, output.complaint());
@@ -141,18 +141,6 @@ impl Engine<'_> {
         let failure = Some(Failure { step: None, message, hint: None });
         Ok(Report { wanted_back: false, failure, ..report })
     }
-}
-
-/// Keeps a copy of this program in the state directory, for units and for people who come when the bundle is gone.
-pub fn keep_program(sys: &mut dyn Sys, program: &HostPath) -> Result<(), SysError> {
-    let own = std::env::current_exe().map_err(SysError::io("find", "this program"))?;
-    let bytes = std::fs::File::open(&own).map_err(SysError::io("open", own.display()))?;
-    let (sha256, _) = Digest::of_reader(bytes).map_err(SysError::io("read", own.display()))?;
-    if sys.meta(program)?.is_none() || sys.digest(program)? != sha256 {
-        let source = Source::File { file: &own, sha256 };
-        sys.effect(&Effect::Write { path: program, source, attrs: &private(0o700) })?;
-    }
-    Ok(())
 }
 
 // `exec`: systemd-run comes back when the guard runs, or with the reason why it cannot. A guard that is killed is

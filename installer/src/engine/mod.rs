@@ -56,11 +56,11 @@ mod touch;
 #[cfg(test)]
 mod tests;
 
+pub use boot::keep_program;
 pub use clock::boot_time;
 pub use confirm::{ConfirmError, Confirmation};
 pub use error::EngineError;
 pub use event::{Event, Observer, Silent};
-pub use expose::keep_program;
 pub use order::{Checks, ManifestChecks, Options, Order, Position, Task, Window};
 pub use report::{Ending, Failure, Report, RunFailed};
 

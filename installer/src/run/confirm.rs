@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::session::who;
+use super::session::{this_program, who};
 use super::{Outcome, RunError, Session};
 use crate::caller::Caller;
 use crate::engine::{ConfirmError, Confirmation, Ending, Engine};
@@ -76,6 +76,7 @@ pub fn confirm(id: u64, nonce: &Nonce, progress: &Progress) -> Result<Outcome, R
     let (caller, by) = (Caller::of_this_process(), who());
     let mut watcher = Watcher::new(progress);
     let report = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher)
+        .kept_as(this_program())
         .confirm(&Confirmation { id, nonce, caller: &caller, by: &by })?;
     if report.ending == Ending::Committed {
         session.remember();
@@ -91,7 +92,9 @@ pub(super) fn settle(id: u64, nonce: &Nonce, kept: bool, progress: &Progress) ->
     let mut session = Session::for_change()?;
     let hold = take(&mut session)?;
     let mut watcher = Watcher::new(progress);
-    let report = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher).decline(id)?;
+    let report = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher)
+        .kept_as(this_program())
+        .decline(id)?;
     Ok(Outcome::of(report))
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::install::Install;
-use super::session::who;
+use super::session::{this_program, who};
 use super::window::fresh;
 use super::{RunError, Session};
 use crate::caller::Caller;
@@ -97,7 +97,9 @@ pub(super) fn start(
     };
     write(session, &ticket)?;
     let program = session.files.program()?;
-    keep_program(&mut session.sys, &program)?;
+    if let Some(bytes) = this_program() {
+        keep_program(&mut session.sys, &program, &bytes)?;
+    }
     let unit = format!("chom-install-{id:06}.service");
     let command = command(asked, &bundle, id, &unit, session.files.said(id)?.as_str())?;
     drop(hold);

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::session::this_program;
 use super::{Outcome, RunError, Session};
 use crate::engine::{Engine, boot_time};
 use crate::journal::Standing;
@@ -72,7 +73,9 @@ fn take_back(
     }
     interrupt::listen()?;
     let mut watcher = Watcher::new(progress);
-    let reports = Engine::new(&mut session.sys, session.files.clone(), hold, &mut watcher).recover()?;
+    let reports = Engine::new(&mut session.sys, session.files.clone(), hold, &mut watcher)
+        .kept_as(this_program())
+        .recover()?;
     if reports.is_empty() {
         return Err(
             SysError::other("take back", format!("transaction {id}"), "it was not found any more").into()

@@ -88,6 +88,13 @@ impl Gate<'_> {
         self.host.capture().unwrap()
     }
 
+    /// Fails unless the host is what it was then.
+    pub fn is_as(&mut self, before: &Capture) {
+        let differences = Capture::diff(before, &self.capture());
+        let first: Vec<String> = differences.iter().take(10).map(ToString::to_string).collect();
+        assert!(differences.is_empty(), "{} differences, such as {first:#?}", differences.len());
+    }
+
     /// Lets sshd listen on this port alone.
     pub fn listen(&self, port: u16) {
         self.inside(&format!("echo 'Port {port}' > /etc/ssh/sshd_config.d/port.conf"));
@@ -190,9 +197,13 @@ impl Gate<'_> {
         Said { code: ran.code, text }
     }
 
-    /// Restarts the host.
+    /// Restarts the host. Its network outlives its kernel's restart here, so the rules that a restart loses go now.
     pub fn reboot(&mut self) {
-        self.host.reboot().unwrap();
+        self.host.exec(&["systemctl", "reboot"]).unwrap();
+        self.host.await_halt().unwrap();
+        let flush = self.host.in_network(&["nft", "flush", "ruleset"]).unwrap();
+        flush.succeed(&Cancel::default()).unwrap();
+        self.host.boot().unwrap();
     }
 
     /// Plugs the cable in, or out.
