@@ -76,6 +76,8 @@ pub(super) fn in_the_way(sys: &dyn Sys, plan: &[Planned], ours: &BTreeSet<HostPa
         let clash = match (upcoming, kind) {
             (Upcoming::Dir, Kind::Dir) => continue,
             (Upcoming::Dir, _) => Some("is no directory"),
+            // A link takes the place of a whole directory; the step itself refuses what could not come back.
+            (Upcoming::Link(_), Kind::Dir) => None,
             (_, Kind::Dir) => Some("is a directory, where a file should be"),
             _ => None,
         };
@@ -209,7 +211,7 @@ mod tests {
         assert_eq!(findings[0].level, Level::Warn);
         assert_eq!(findings[0].reason, "not from us and replaced: /etc/web/hand-made");
 
-        let plan = planned(&[("/etc/web/dir", link("x")), ("/etc/web/ours", Upcoming::Dir)]);
+        let plan = planned(&[("/etc/web/dir", Upcoming::Absent), ("/etc/web/ours", Upcoming::Dir)]);
         let findings = in_the_way(&sys, &plan, &ours);
         assert_eq!(findings[0].level, Level::Fail);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! A whole directory that is ours alone, such as a release.
+//! A whole directory: one that is ours alone, such as a release, or one that a link takes the place of.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::path::PathResource;
 use super::{Fingerprint, Resource, Restore, Restored, Saved, Store, attic, from_value, to_value, tree};
-use crate::sys::{Attrs, Effect, PathState, Stamp, Sys, SysError, state_of};
+use crate::sys::{Attrs, Effect, Kind, PathState, Stamp, Sys, SysError, state_of};
 
 pub(super) struct FolderResource<'a> {
     pub(super) path: &'a HostPath,
@@ -64,6 +64,7 @@ impl Restore for FolderResource<'_> {
         after: Option<&Value>,
     ) -> Result<Restored, SysError> {
         let before: Folder = store.read_state(sys, &saved.read::<Digest>()?)?;
+        tree::clear_aside(sys, self.path)?;
         let now = self.now(sys)?;
         let mut restored = Restored::AlreadyBefore;
         if now != before {
@@ -75,7 +76,7 @@ impl Restore for FolderResource<'_> {
             if !ours && !now.paths.is_empty() {
                 attic::put_away(sys, store, self.path)?;
             }
-            self.make(sys, store, &before)?;
+            self.make(sys, store, &before, after.is_some())?;
         }
         Ok(match attic::kept(sys, store, self.path)? {
             kept if kept.is_empty() => restored,
@@ -101,25 +102,53 @@ impl FolderResource<'_> {
         Ok(folder)
     }
 
-    fn make(&self, sys: &mut dyn Sys, store: &Store, before: &Folder) -> Result<(), SysError> {
+    /// What a run left that was cut off is mended in its place: all of it is ours. What was whole is exchanged as a
+    /// whole, for half of it would pass for somebody's work when this is cut off.
+    fn make(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        before: &Folder,
+        was_whole: bool,
+    ) -> Result<(), SysError> {
         if before.paths.is_empty() {
             return tree::take_away(sys, self.path);
+        }
+        if was_whole {
+            let aside = tree::aside(self.path)?;
+            build(sys, store, before, &|path| tree::moved(path, self.path, &aside))?;
+            return tree::exchange(sys, self.path, &aside);
+        }
+        // What took the folder's place.
+        if sys.meta(self.path)?.is_some_and(|meta| meta.kind != Kind::Dir) {
+            sys.effect(&Effect::Remove { path: self.path })?;
         }
         let now = tree::walk(sys, self.path)?;
         for (path, _) in now.iter().filter(|(path, _)| !before.paths.contains_key(path)) {
             tree::remove(sys, path)?;
         }
-        // Sorted by path, so parents come before what is in them.
-        for (path, state) in &before.paths {
-            let saved = Saved::new(state, Vec::new())?;
-            PathResource { path, data: false }.restore(sys, store, &saved, None)?;
-        }
-        // Deepest first: putting a time back does not move the time of the parent.
-        for (path, mtime) in before.mtimes.iter().rev() {
-            if let Some(attrs) = sys.attrs(path)?.filter(|attrs| attrs.mtime != *mtime) {
-                sys.effect(&Effect::SetAttrs { path, attrs: &Attrs { mtime: *mtime, ..attrs } })?;
-            }
-        }
-        Ok(())
+        build(sys, store, before, &|path| Ok(path.clone()))
     }
+}
+
+/// Puts every path of a folder where `place` says.
+fn build(
+    sys: &mut dyn Sys,
+    store: &Store,
+    folder: &Folder,
+    place: &dyn Fn(&HostPath) -> Result<HostPath, SysError>,
+) -> Result<(), SysError> {
+    // Sorted by path, so parents come before what is in them.
+    for (path, state) in &folder.paths {
+        let saved = Saved::new(state, Vec::new())?;
+        PathResource { path: &place(path)?, data: false }.restore(sys, store, &saved, None)?;
+    }
+    // Deepest first: putting a time back does not move the time of the parent.
+    for (path, mtime) in folder.mtimes.iter().rev() {
+        let path = place(path)?;
+        if let Some(attrs) = sys.attrs(&path)?.filter(|attrs| attrs.mtime != *mtime) {
+            sys.effect(&Effect::SetAttrs { path: &path, attrs: &Attrs { mtime: *mtime, ..attrs } })?;
+        }
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ mod unit;
 pub(crate) use attic::missing_parents;
 pub use store::Store;
 pub(crate) use store::{below, private};
-pub(crate) use tree::{remove as remove_tree, walk};
+pub(crate) use tree::{remove as remove_tree, take_away, walk};
 
 use std::collections::BTreeSet;
 

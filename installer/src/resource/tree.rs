@@ -9,7 +9,8 @@ use crate::sys::{Effect, Kind, Meta, Sys, SysError, TEMPORARY};
 /// below it are not entered.
 pub(crate) fn walk(sys: &dyn Sys, dir: &HostPath) -> Result<Vec<(HostPath, Meta)>, SysError> {
     let mut found = Vec::new();
-    if let Some(meta) = sys.meta(dir)? {
+    // Through a link one would walk in somebody else's tree.
+    if let Some(meta) = sys.meta(dir)?.filter(|meta| meta.kind == Kind::Dir) {
         descend(sys, dir, meta.dev, &mut found)?;
     }
     Ok(found)
@@ -54,14 +55,49 @@ pub(crate) fn remove(sys: &mut dyn Sys, path: &HostPath) -> Result<(), SysError>
 
 /// Takes a directory away in one moment and then removes what was in it: cut off, it is either still whole
 /// or under a temporary name, and never a half that could be taken for somebody's work.
-pub(super) fn take_away(sys: &mut dyn Sys, path: &HostPath) -> Result<(), SysError> {
-    let parent = path.parent().unwrap_or_else(HostPath::root);
-    let aside = below(&parent, &format!("{TEMPORARY}{}", Digest::of(path.as_str().as_bytes()).short()))?;
+pub(crate) fn take_away(sys: &mut dyn Sys, path: &HostPath) -> Result<(), SysError> {
+    let aside = aside(path)?;
     remove(sys, &aside)?;
     if sys.meta(path)?.is_some() {
         sys.effect(&Effect::Rename { from: path, to: &aside })?;
     }
     remove(sys, &aside)
+}
+
+/// Puts a directory that was made aside in the place of whatever is there: cut off, there is the one or the other or
+/// nothing, and never a half.
+pub(super) fn exchange(sys: &mut dyn Sys, path: &HostPath, aside: &HostPath) -> Result<(), SysError> {
+    let old = old(aside)?;
+    if sys.meta(path)?.is_some() {
+        sys.effect(&Effect::Rename { from: path, to: &old })?;
+    }
+    sys.effect(&Effect::Rename { from: aside, to: path })?;
+    remove(sys, &old)
+}
+
+/// Removes what [`take_away`] or [`exchange`] left when it was cut off.
+pub(super) fn clear_aside(sys: &mut dyn Sys, path: &HostPath) -> Result<(), SysError> {
+    let aside = aside(path)?;
+    remove(sys, &old(&aside)?)?;
+    remove(sys, &aside)
+}
+
+/// The place of a path when the directory that it is in is made elsewhere.
+pub(super) fn moved(path: &HostPath, from: &HostPath, to: &HostPath) -> Result<HostPath, SysError> {
+    match path.as_str().strip_prefix(from.as_str()).map(|rest| rest.trim_start_matches('/')) {
+        Some("") | None => Ok(to.clone()),
+        Some(rest) => below(to, rest),
+    }
+}
+
+fn old(aside: &HostPath) -> Result<HostPath, SysError> {
+    format!("{aside}-old").parse().map_err(|why| SysError::other("name", aside, format!("{why}")))
+}
+
+/// Where a directory is made, or goes to be removed, without being taken for itself.
+pub(super) fn aside(path: &HostPath) -> Result<HostPath, SysError> {
+    let parent = path.parent().unwrap_or_else(HostPath::root);
+    below(&parent, &format!("{TEMPORARY}{}", Digest::of(path.as_str().as_bytes()).short()))
 }
 
 /// Removes what a write that was cut off left in a directory under a temporary name.

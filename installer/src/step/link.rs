@@ -1,12 +1,14 @@
 //! A symbolic link, put in place by one rename, so that a switch is one moment.
+//!
+//! A host that was set up by hand may have a real directory there. It is saved as a whole and then makes way.
 
 use chom_format::HostPath;
 use chom_format::step::LinkSpec;
 
 use super::place::{change, in_the_way, parent_is_missing};
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
-use crate::resource::Resource;
-use crate::sys::{Effect, PathState, Sys, look};
+use crate::resource::{Resource, take_away, walk};
+use crate::sys::{Effect, Kind, PathState, Sys, SysError, look};
 
 /// See [`LinkSpec`].
 pub(super) struct LinkStep(pub LinkSpec);
@@ -24,6 +26,7 @@ impl Step for LinkStep {
             PathState::Link { target, .. } => ("replace", Some(format!("-{target}"))),
             PathState::File { size, .. } => ("replace", Some(format!("-a file of {size} bytes"))),
             PathState::Absent => ("create", None),
+            PathState::Dir { .. } => return self.instead_of_folder(sys),
             other => return Ok(in_the_way(&spec.path, &other, "a link")),
         };
         let summary = format!("link {} -> {}", spec.path, spec.target);
@@ -31,17 +34,21 @@ impl Step for LinkStep {
         Ok(Decision::Change(change(verb, summary, &spec.path, Upcoming::Link(spec.target.clone()), diff)))
     }
 
-    fn touches(&self, _: &dyn Sys, _: &Context, _: &Change) -> Result<Vec<Resource>, StepError> {
-        Ok(vec![Resource::Path { path: self.0.path.clone(), data: false }])
+    fn touches(&self, sys: &dyn Sys, _: &Context, _: &Change) -> Result<Vec<Resource>, StepError> {
+        let path = self.0.path.clone();
+        Ok(vec![match look(sys, &path)? {
+            PathState::Dir { .. } => Resource::Folder { path },
+            _ => Resource::Path { path, data: false },
+        }])
     }
 
     fn apply(&self, sys: &mut dyn Sys, _: &Context, _: &Change) -> Result<(), StepError> {
         let spec = &self.0;
-        // Packages that were installed since the plan was made may have left exactly this link.
-        if let PathState::Link { target, .. } = look(sys, &spec.path)?
-            && target == spec.target
-        {
-            return Ok(());
+        match look(sys, &spec.path)? {
+            // Packages that were installed since the plan was made may have left exactly this link.
+            PathState::Link { target, .. } if target == spec.target => return Ok(()),
+            PathState::Dir { .. } => take_away(sys, &spec.path)?,
+            _ => {}
         }
         sys.effect(&Effect::MakeLink { path: &spec.path, target: &spec.target, attrs: None })?;
         Ok(())
@@ -50,4 +57,36 @@ impl Step for LinkStep {
     fn paths(&self) -> Vec<HostPath> {
         vec![self.0.path.clone()]
     }
+}
+
+impl LinkStep {
+    fn instead_of_folder(&self, sys: &dyn Sys) -> Result<Decision, StepError> {
+        let LinkSpec { path, target } = &self.0;
+        let below = walk(sys, path)?;
+        let here = sys.meta(path)?.map(|meta| meta.dev);
+        let lost = below.iter().find(|(_, meta)| {
+            !matches!(meta.kind, Kind::File | Kind::Dir | Kind::Link) || Some(meta.dev) != here
+        });
+        if let Some((inner, _)) = lost {
+            return Ok(Decision::Refuse {
+                conflict: format!(
+                    "{path} is a directory, a link is to be there, and {inner} could not be put back"
+                ),
+                remedy: format!("move {path} away after looking at what is in it"),
+            });
+        }
+        let bytes = below.iter().map(|(_, meta)| if meta.kind == Kind::File { meta.size } else { 0 }).sum();
+        let summary = format!("link {path} -> {target}, in the place of a directory");
+        let diff =
+            vec![format!("-a directory of {} entries, {bytes} bytes", below.len()), format!("+{target}")];
+        let mut change = change("replace", summary, path, Upcoming::Link(target.clone()), diff);
+        // It is saved as a whole.
+        change.writes.push((store()?, bytes));
+        Ok(Decision::Change(change))
+    }
+}
+
+fn store() -> Result<HostPath, StepError> {
+    const STORE: &str = "/var/lib/chom/objects";
+    Ok(STORE.parse().map_err(|why| SysError::other("save to", STORE, format!("{why}")))?)
 }

@@ -41,7 +41,7 @@ pub(super) fn host() -> TempDir {
         "etc/systemd/system",
         "run",
         "var/lib/app",
-        "opt",
+        "opt/by-hand/lib",
         "usr/lib",
         "srv",
         "var/tmp",
@@ -55,6 +55,7 @@ pub(super) fn host() -> TempDir {
     xattr::set(root.join("etc/app/old.conf"), "user.note", b"by hand").unwrap();
     fs::write(root.join("etc/app/default-site"), "unwanted\n").unwrap();
     fs::write(root.join("var/lib/app/data"), "precious\n").unwrap();
+    fs::write(root.join("opt/by-hand/lib/daemon"), "an older one\n").unwrap();
     symlink("old.conf", root.join("etc/app/current")).unwrap();
     age(root);
     dir
@@ -105,6 +106,7 @@ pub(super) fn script() -> Vec<Does> {
     vec![
         Does::dir("/var/lib/new", true),
         Does::file("/var/lib/new/seed", "seed\n"),
+        Does::instead("/opt/by-hand", "releases/1"),
         Does::package(
             "daemon",
             &[

@@ -2,7 +2,7 @@
 
 use chom_format::{HostPath, Mode};
 
-use crate::resource::{Resource, missing_parents};
+use crate::resource::{Resource, missing_parents, take_away};
 use crate::step::{Change, Context, Decision, Step, StepError};
 use crate::sys::{Attrs, Effect, Source, Stamp, Sys};
 
@@ -11,6 +11,8 @@ pub(super) enum Does {
     File(HostPath, String),
     Dir(HostPath, bool),
     Link(HostPath, String),
+    /// A link in the place of a whole directory.
+    Instead(HostPath, String),
     Absent(HostPath),
     Release(HostPath, Vec<(HostPath, String)>),
     /// A package, as dpkg would bring it: nobody says beforehand what it changes.
@@ -28,6 +30,10 @@ impl Does {
 
     pub(super) fn link(path: &str, target: &str) -> Self {
         Self::Link(path.parse().unwrap(), target.to_owned())
+    }
+
+    pub(super) fn instead(path: &str, target: &str) -> Self {
+        Self::Instead(path.parse().unwrap(), target.to_owned())
     }
 
     pub(super) fn absent(path: &str) -> Self {
@@ -53,7 +59,7 @@ impl Does {
     pub(super) fn path(&self) -> &HostPath {
         match self {
             Self::File(path, _) | Self::Dir(path, _) | Self::Link(path, _) | Self::Absent(path) => path,
-            Self::Release(path, _) | Self::Package(path, _) => path,
+            Self::Release(path, _) | Self::Package(path, _) | Self::Instead(path, _) => path,
         }
     }
 }
@@ -66,7 +72,7 @@ impl Step for Does {
     fn touches(&self, _: &dyn Sys, _: &Context, _: &Change) -> Result<Vec<Resource>, StepError> {
         let path = self.path().clone();
         Ok(vec![match self {
-            Self::Release(..) => Resource::Folder { path },
+            Self::Release(..) | Self::Instead(..) => Resource::Folder { path },
             Self::Package(list, _) => {
                 let name = list.name().trim_end_matches(".list").parse().unwrap();
                 Resource::System { replaces: Vec::new(), brings: vec![name] }
@@ -85,6 +91,10 @@ impl Step for Does {
             }
             Self::Dir(path, _) => drop(sys.effect(&Effect::MakeDir { path, attrs: &attrs(0o750) })?),
             Self::Link(path, target) => drop(sys.effect(&Effect::MakeLink { path, target, attrs: None })?),
+            Self::Instead(path, target) => {
+                take_away(sys, path)?;
+                sys.effect(&Effect::MakeLink { path, target, attrs: None })?;
+            }
             Self::Absent(path) => drop(sys.effect(&Effect::Remove { path })?),
             Self::Package(_, files) => {
                 for (path, text) in files {
