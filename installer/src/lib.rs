@@ -1,7 +1,7 @@
 //! chom-install: one bundle in; the host is afterwards what the bundle says, or exactly what it was.
 //!
 //! ```text
-//! open -> preflight -> observe -> plan -> begin -> apply -> check -> expose -> commit
+//! open -> preflight -> observe -> plan -> begin -> apply -> check -> expose -> confirm -> commit
 //!                                            \__ any failure, signal, crash __/
 //!                                                 restore, prove, report
 //! ```

@@ -232,6 +232,29 @@ fn a_control_machine_that_is_killed_changes_nothing_for_the_host() {
 }
 
 #[test]
+fn on_the_terminal_of_the_host_somebody_is_asked_and_silence_is_a_no() {
+    on_gate(22, |gate| {
+        let before = gate.capture();
+        for (answer, code, words) in [
+            ("yes", 0, "transaction 1 stands"),
+            ("no", 4, "transaction 2 was not confirmed"),
+            ("sleep", 4, "transaction 3 was not confirmed"),
+        ] {
+            let said = gate.on_terminal("--yes --confirm-within 10", answer);
+            assert!(said.text.contains("can you still log in?"), "{answer}: {}", said.text);
+            assert_eq!(said.code, code, "{answer}: {}", said.text);
+            assert!(said.text.contains(words), "{answer}: {}", said.text);
+            if code == 0 {
+                let taken = gate.ssh(22, &[], &format!("{} rollback --yes", gate.program()));
+                assert_eq!(taken.code, 0, "{}", taken.text);
+            }
+        }
+        gate.operator_is_in(22);
+        gate.is_as(&before);
+    });
+}
+
+#[test]
 fn without_anybody_to_confirm_it_is_committed_and_status_tells_a_wait() {
     on_gate(22, |gate| {
         let said = gate.inside_said(&format!("{} --yes", gate.program()));

@@ -32,6 +32,9 @@ pub struct Report {
     pub faults: Vec<FaultReport>,
     /// The installation.
     pub install: Option<Act>,
+    /// The confirmation of the changed firewall, over a connection of its own; none when none was asked for.
+    #[serde(default)]
+    pub confirmed: Option<Confirmed>,
     /// The second run, on the healthy host.
     pub second_run: Option<SecondRun>,
     /// The rollback.
@@ -62,6 +65,15 @@ pub struct FaultReport {
     pub ms: f64,
     /// What is not as it was before the fault.
     pub differences: Vec<Difference>,
+}
+
+/// The confirmation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Exit code.
+    pub exit: i32,
+    /// Wall time on the host, in milliseconds.
+    pub ms: f64,
 }
 
 /// The second run.
@@ -111,6 +123,7 @@ impl Report {
             checks: Vec::new(),
             faults: Vec::new(),
             install: None,
+            confirmed: None,
             second_run: None,
             rollback: None,
             differences: Vec::new(),
@@ -204,6 +217,13 @@ impl fmt::Display for Report {
                 act.exit,
                 took(act.ms),
                 act.changed.len()
+            )?;
+        }
+        if let Some(confirmed) = &self.confirmed {
+            writeln!(
+                f,
+                "confirmed    exit {}, {:.0} ms, over a fresh connection",
+                confirmed.exit, confirmed.ms
             )?;
         }
         let passed = self.checks.iter().filter(|check| passes(check)).count();

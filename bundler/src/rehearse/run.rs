@@ -24,7 +24,7 @@ use super::error::RehearseError;
 use super::host::{Host, HostPlan};
 use super::installer::{self, Act, quoted};
 use super::lab::{Lab, LabOptions};
-use super::report::{FaultReport, PhaseTime, Report, Rollback, SecondRun};
+use super::report::{Confirmed, FaultReport, PhaseTime, Report, Rollback, SecondRun};
 use super::talk::Talk;
 
 /// Where a person would put a bundle: a private folder in scratch space, which is not compared.
@@ -259,6 +259,7 @@ impl Play<'_> {
         let mut checks = act.checks();
         if act.exit == i32::from(chom_format::Exit::AwaitingConfirm.code()) {
             let confirmed = self.confirm(host, &act)?;
+            self.report.confirmed = Some(Confirmed { exit: confirmed.exit, ms: confirmed.ms });
             (act.exit, act.error) = (confirmed.exit, confirmed.error);
         }
         let installed = act.exit == 0;

@@ -197,6 +197,20 @@ impl Gate<'_> {
         Said { code: ran.code, text }
     }
 
+    /// Installs on a terminal of the host itself, and answers once the firewall has changed: a word, or `sleep`.
+    pub fn on_terminal(&self, words: &str, answer: &str) -> Said {
+        let program = self.program();
+        let exposed = "systemctl is-active --quiet 'chom-guard-*' && /var/lib/chom/chom-install status --json | grep -q '\"awaiting\":{'";
+        let speak =
+            if answer == "sleep" { "sleep 15".to_owned() } else { format!("echo {answer}; sleep 5") };
+        let script = format!(
+            "(until {exposed}; do sleep 0.2; done; sleep 0.5; {speak}) \\\n| script -qec '{program} {words}' /dev/null"
+        );
+        let said = self.inside_said(&script);
+        println!("terminal $ {program} {words} ({answer}) -> {}\n{}", said.code, said.text);
+        said
+    }
+
     /// Restarts the host. Its network outlives its kernel's restart here, so the rules that a restart loses go now.
     pub fn reboot(&mut self) {
         self.host.exec(&["systemctl", "reboot"]).unwrap();
