@@ -13,10 +13,11 @@ use super::tool::Tool;
 /// Mounts the hierarchy where systemd expects it; the first line of every script that touches a group.
 pub(super) const MOUNT: &str = "set -e; mount -t cgroup2 cgroup2 /sys/fs/cgroup;";
 
-/// Kills what is in the group and takes it away, waiting for the dead to be gone.
+/// Kills what is in the group and takes it away, waiting for the dead to be gone. A part that went while it was looked
+/// at makes `find` fail: what counts is that nothing is left.
 const END: &str = "cd /sys/fs/cgroup; test -d \"$1\" || exit 0
 [ ! -e \"$1/cgroup.kill\" ] || echo 1 >\"$1/cgroup.kill\"
-i=0; until find \"$1\" -depth -type d -exec rmdir {} + 2>/dev/null; do
+i=0; until find \"$1\" -depth -type d -exec rmdir {} + 2>/dev/null || ! test -d \"$1\"; do
 i=$((i+1)); test $i -lt 400 || { echo \"processes do not end: $(cat \"$1\"/cgroup.procs \"$1\"/*/cgroup.procs | tr '\\n' ' ')\" >&2; exit 1; }
 sleep 0.01; done";
 

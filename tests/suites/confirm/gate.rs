@@ -201,8 +201,7 @@ impl Gate<'_> {
     pub fn on_terminal(&self, words: &str, answer: &str) -> Said {
         let program = self.program();
         let exposed = "systemctl is-active --quiet 'chom-guard-*' && /var/lib/chom/chom-install status --json | grep -q '\"awaiting\":{'";
-        let speak =
-            if answer == "sleep" { "sleep 15".to_owned() } else { format!("echo {answer}; sleep 5") };
+        let speak = if answer == "sleep" { "sleep 15".to_owned() } else { format!("echo {answer}; sleep 5") };
         let script = format!(
             "(until {exposed}; do sleep 0.2; done; sleep 0.5; {speak}) \\\n| script -qec '{program} {words}' /dev/null"
         );
