@@ -1,6 +1,8 @@
 //! The proof: everything that a transaction touched is read again and compared with how it was saved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use chom_format::HostPath;
 
 use super::report::{Ending, Report};
 use super::{Engine, Open, boot};
@@ -58,7 +60,13 @@ impl Engine<'_> {
                 continue;
             }
             let after = open.state.after.get(resource);
-            match resource.restore().differences(self.sys, &open.store, saved, after) {
+            match resource.restore().differences(
+                self.sys,
+                &open.store,
+                saved,
+                after,
+                &open.saved_before(resource),
+            ) {
                 Ok(differences) if differences.is_empty() => {
                     proof.equal.push((resource.clone(), saved.fingerprint));
                 }
@@ -104,8 +112,17 @@ impl Open {
         let Resource::Listing { path: dir } = listing else { return false };
         self.state.restored.iter().any(|(resource, restored)| {
             matches!(restored, Restored::Stuck { .. })
-                && resource.path().and_then(chom_format::HostPath::parent).as_ref() == Some(dir)
+                && resource.path().and_then(HostPath::parent).as_ref() == Some(dir)
         })
+    }
+
+    /// Paths that were saved before this resource, which may hold them too.
+    fn saved_before(&self, resource: &Resource) -> BTreeSet<HostPath> {
+        if !matches!(resource, Resource::System { .. }) {
+            return BTreeSet::new();
+        }
+        let earlier = self.state.saved.iter().take_while(|(known, _)| known != resource);
+        earlier.flat_map(|(known, _)| known.own_paths()).collect()
     }
 
     /// A report of this transaction, to be filled in.
@@ -127,8 +144,8 @@ impl Open {
     }
 }
 
-fn exception(resource: &Resource, kept: &[chom_format::HostPath]) -> String {
-    let places: Vec<&str> = kept.iter().map(chom_format::HostPath::as_str).collect();
+fn exception(resource: &Resource, kept: &[HostPath]) -> String {
+    let places: Vec<&str> = kept.iter().map(HostPath::as_str).collect();
     match (resource, places.is_empty()) {
         (Resource::Listing { path }, true) => format!("others removed names from {path}"),
         (Resource::Listing { .. }, false) => format!("others made {}", places.join(", ")),

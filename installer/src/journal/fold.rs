@@ -107,6 +107,25 @@ impl State {
         self.saved.iter().find(|(known, _)| known == resource).map(|(_, saved)| saved)
     }
 
+    /// What could not be put back is tried again. So is all that was saved before it, for it comes back after
+    /// it: what is tried again may undo it. And so is every listing, which may have been wrong because of it.
+    fn try_again(&mut self) {
+        let is_stuck =
+            |resource: &Resource| matches!(self.restored.get(resource), Some(Restored::Stuck { .. }));
+        let stuck = self.saved.iter().rposition(|(resource, _)| is_stuck(resource));
+        let again: BTreeSet<Resource> = self
+            .saved
+            .iter()
+            .take(stuck.map_or(0, |at| at + 1))
+            .map(|(resource, _)| resource.clone())
+            .collect();
+        self.restored.retain(|resource, restored| {
+            let stays =
+                !matches!(restored, Restored::Stuck { .. }) && !matches!(resource, Resource::Listing { .. });
+            stays && !again.contains(resource)
+        });
+    }
+
     /// The same state after one more record.
     pub fn apply(&mut self, record: &Record) {
         match record {
@@ -147,12 +166,7 @@ impl State {
             }
             Record::Committed { at } => self.standing = Standing::Committed { at: at.clone() },
             Record::RollingBack { cause } => {
-                // What could not be put back is tried again; and so is every listing, which may have been
-                // wrong because of it.
-                let again = |resource: &Resource, restored: &Restored| {
-                    matches!(restored, Restored::Stuck { .. }) || matches!(resource, Resource::Listing { .. })
-                };
-                self.restored.retain(|resource, restored| !again(resource, restored));
+                self.try_again();
                 self.standing = Standing::RollingBack { cause: cause.clone() };
             }
             Record::Restored { resource, restored } => {
@@ -268,9 +282,13 @@ mod tests {
         let stuck = Restored::Stuck { reason: "r".into() };
         let records = [
             begin(),
+            saved("/first", "x"),
+            saved("/b", "x"),
+            saved("/a", "x"),
             Record::RollingBack { cause: "c".into() },
             Record::Restored { resource: path("/a"), restored: Restored::Restored },
             Record::Restored { resource: path("/b"), restored: stuck },
+            Record::Restored { resource: path("/first"), restored: Restored::Restored },
             Record::Stuck { conflicts: vec!["b".into()] },
         ];
         assert!(fold(&records).is_open());

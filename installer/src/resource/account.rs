@@ -156,6 +156,12 @@ impl Files {
     }
 }
 
+/// Every file that an account is put back with.
+pub(super) fn paths() -> Vec<HostPath> {
+    let all = FILES.iter().flat_map(|file| [(*file).to_owned(), format!("{file}-")]);
+    all.chain([LOCK.to_owned()]).filter_map(|text| text.parse().ok()).collect()
+}
+
 fn search(
     sys: &dyn Sys,
     dir: &HostPath,

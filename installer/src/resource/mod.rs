@@ -182,15 +182,17 @@ pub trait Restore {
     }
 
     /// Reads the resource again, after everything is back. Nothing here means that it is as it was saved;
-    /// otherwise each line names a difference.
+    /// otherwise each line names a difference. `earlier` are paths that were saved by themselves before this
+    /// was: they are what they were then, and not what they were when this was saved.
     fn differences(
         &self,
         sys: &dyn Sys,
         store: &Store,
         saved: &Saved,
         after: Option<&serde_json::Value>,
+        earlier: &BTreeSet<HostPath>,
     ) -> Result<Vec<String>, SysError> {
-        let _ = (store, after);
+        let _ = (store, after, earlier);
         let same = self.fingerprint(sys)? == saved.fingerprint;
         Ok(if same { Vec::new() } else { vec!["it is not as it was saved".to_owned()] })
     }
@@ -228,6 +230,14 @@ impl Resource {
             Self::Firewall => Box::new(firewall::FirewallResource),
             Self::System { replaces, brings } => Box::new(system::SystemResource { replaces, brings }),
             Self::Account { name } => Box::new(account::AccountResource { name }),
+        }
+    }
+
+    /// Paths that are put back with it, one by one.
+    pub(crate) fn own_paths(&self) -> Vec<HostPath> {
+        match self {
+            Self::Account { .. } => account::paths(),
+            _ => self.path().cloned().into_iter().collect(),
         }
     }
 

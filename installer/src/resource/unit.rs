@@ -5,7 +5,7 @@
 //! before. Before any path comes back a unit that this run started or restarted is stopped; after that
 //! it is started again when it ran before, with the files of before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -157,6 +157,7 @@ impl Restore for UnitResource<'_> {
         _: &Store,
         saved: &Saved,
         _: Option<&Value>,
+        _: &BTreeSet<HostPath>,
     ) -> Result<Vec<String>, SysError> {
         let before: Before = saved.read()?;
         let now = self.seen(sys, &self.state(sys)?)?;
@@ -382,12 +383,15 @@ mod tests {
         symlink("/lib/systemd/system/a.service", units.join("x.target.wants/a.service")).unwrap();
         symlink("/lib/systemd/system/a.service", units.join("alias.service")).unwrap();
         symlink("../init.d/a", dir.path().join("etc/rc2.d/S01a")).unwrap();
-        let named = resource.differences(&sys, &store(), &saved, None).unwrap();
+        let named = resource.differences(&sys, &store(), &saved, None, &BTreeSet::new()).unwrap();
         assert_eq!(named.len(), 4, "{named:?}");
 
         let restored = resource.restore(&mut sys, &store(), &saved, None).unwrap();
         assert_eq!(restored, Restored::Restored);
-        assert_eq!(resource.differences(&sys, &store(), &saved, None).unwrap(), Vec::<String>::new());
+        assert_eq!(
+            resource.differences(&sys, &store(), &saved, None, &BTreeSet::new()).unwrap(),
+            Vec::<String>::new()
+        );
         assert_eq!(resource.fingerprint(&sys).unwrap(), saved.fingerprint);
         assert!(!units.join("x.target.wants").exists());
         assert!(units.join("multi-user.target.wants/b.service").is_symlink());

@@ -10,6 +10,8 @@ mod rules;
 mod sysctl;
 mod tables;
 
+use std::collections::BTreeSet;
+
 use chom_format::HostPath;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -139,12 +141,13 @@ impl Restore for FirewallResource {
         store: &Store,
         saved: &Saved,
         _: Option<&Value>,
+        earlier: &BTreeSet<HostPath>,
     ) -> Result<Vec<String>, SysError> {
         let before: Before = saved.read()?;
         let mut lines = Vec::new();
         let gone = before.ufw && sys.meta(&path(PROGRAM)?)?.is_none();
         for (path, saved) in before.files.iter().filter(|_| !gone) {
-            let differences = file(path).restore().differences(sys, store, saved, None)?;
+            let differences = file(path).restore().differences(sys, store, saved, None, earlier)?;
             lines.extend(differences.into_iter().map(|line| format!("{path}: {line}")));
         }
         lines.extend(before.live.differences(&Live::read(sys)?));

@@ -139,9 +139,14 @@ impl Delta {
     }
 
     /// What is still not as it was.
-    pub(super) fn remaining(&self, sys: &dyn Sys, before: &Before) -> Result<Vec<String>, SysError> {
+    pub(super) fn remaining(
+        &self,
+        sys: &dyn Sys,
+        before: &Before,
+        earlier: &BTreeSet<HostPath>,
+    ) -> Result<Vec<String>, SysError> {
         let mut named = Vec::new();
-        for (path, change) in &self.paths {
+        for (path, change) in self.paths.iter().filter(|(path, _)| !earlier.contains(*path)) {
             let now = Entry::look(sys, path)?;
             let difference = match (&change.was, &now) {
                 (None, None) => None,

@@ -28,7 +28,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use chom_format::{Digest, PackageName};
+use chom_format::{Digest, HostPath, PackageName};
 use serde_json::Value;
 
 use self::before::Before;
@@ -90,14 +90,17 @@ impl Restore for SystemResource<'_> {
         store: &Store,
         saved: &Saved,
         after: Option<&Value>,
+        earlier: &BTreeSet<HostPath>,
     ) -> Result<Vec<String>, SysError> {
         let before: Before = store.read_state(sys, &saved.read::<Digest>()?)?;
         let mut named = match after {
             Some(after) => {
                 let delta: Delta = store.read_state(sys, &from_value::<Digest>(after)?)?;
-                delta.remaining(sys, &before)?
+                delta.remaining(sys, &before, earlier)?
             }
-            None => Delta::cut_off(sys, &before, self.brings, self.replaces)?.remaining(sys, &before)?,
+            None => {
+                Delta::cut_off(sys, &before, self.brings, self.replaces)?.remaining(sys, &before, earlier)?
+            }
         };
         let more = named.len().saturating_sub(MOST_NAMED);
         named.truncate(MOST_NAMED);

@@ -109,7 +109,10 @@ impl Host {
     }
 
     fn differences(&self, saved: &Saved, after: Option<&Value>) -> Vec<String> {
-        self.resource.restore().differences(&self.sys(), &self.store, saved, after).unwrap()
+        self.resource
+            .restore()
+            .differences(&self.sys(), &self.store, saved, after, &std::collections::BTreeSet::new())
+            .unwrap()
     }
 
     /// Everything visible but what the services did meanwhile.

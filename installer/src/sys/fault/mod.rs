@@ -1,11 +1,22 @@
-//! A host that fails, or is killed, at a chosen effect. For tests: the door is the only hook they need.
+//! A host that fails, is killed, fills up or loses its power at a chosen effect. For tests: the door is the only
+//! hook that they need.
+//!
+//! An effect that has returned is on the disk; the trace of system calls shows that of the real door. What is not
+//! is the effect in the middle of which the power fails, a batch that has not ended, and whatever programs of
+//! the host wrote since the last sync: of these any part is lost ([`power`]).
 
-use std::io::Read;
+mod power;
+mod room;
+
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use chom_format::HostPath;
 
+pub(crate) use self::power::Dice;
+use self::power::Loose;
+use self::room::Room;
 use super::{Attrs, Command, Effect, Meta, Output, RealSys, Source, Space, Sys, SysError, TEMPORARY};
 
 /// What happens at the chosen effect, counted from 1.
@@ -15,10 +26,18 @@ pub(crate) enum Fault {
     None,
     /// It fails and has not happened; everything after it works again.
     Fail(u64),
+    /// It happens, and is told to have failed, as after a sync that went wrong.
+    Deny(u64),
+    /// The disk is full from then on: only what is given back can be written again.
+    Full(u64),
+    /// It and everything after it fails: the file system has become read-only.
+    ReadOnly(u64),
     /// The process is killed in the middle of it.
     KillWithin(u64),
     /// The process is killed just after it.
     KillAfter(u64),
+    /// The power fails in the middle of it. The seed decides what is lost.
+    Power(u64, u64),
 }
 
 /// A directory as host, with a fault.
@@ -27,12 +46,15 @@ pub(crate) struct FaultSys {
     fault: Fault,
     effects: AtomicU64,
     dead: AtomicBool,
+    room: Room,
+    loose: Loose,
 }
 
 impl FaultSys {
     pub(crate) fn new(root: &Path, fault: Fault) -> Self {
         let (effects, dead) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { inner: RealSys::new(root), fault, effects, dead }
+        let (room, loose) = (Room::default(), Loose::default());
+        Self { inner: RealSys::new(root), fault, effects, dead, room, loose }
     }
 
     /// Effects so far, each of a batch counted.
@@ -59,6 +81,22 @@ impl FaultSys {
         let number = self.effects.fetch_add(1, Ordering::SeqCst) + 1;
         match self.fault {
             Fault::Fail(at) if at == number => Err(SysError::Injected(effect.describe())),
+            Fault::Deny(at) if at == number => {
+                self.inner.effect(effect)?;
+                Err(SysError::Injected(format!("told to have failed: {}", effect.describe())))
+            }
+            Fault::ReadOnly(at) if at <= number => {
+                Err(SysError::io("change", effect.describe())(io::ErrorKind::ReadOnlyFilesystem.into()))
+            }
+            Fault::Full(at) => {
+                let room = self.room.of(&self.inner, effect)?;
+                if number >= at {
+                    self.room.take(&room, effect)?;
+                }
+                let output = self.inner.effect(effect)?;
+                self.room.settle(&room);
+                Ok(output)
+            }
             Fault::KillWithin(at) if at == number => {
                 self.half(effect);
                 Err(self.die())
@@ -67,11 +105,33 @@ impl FaultSys {
                 self.inner.effect(effect)?;
                 Err(self.die())
             }
-            _ => self.inner.effect(effect),
+            Fault::Power(at, seed) if at == number => {
+                let mut dice = Dice::new(seed);
+                power::tear(&mut self.inner, effect, true, &mut dice);
+                self.loose.lose(&self.inner, &mut dice);
+                Err(self.die())
+            }
+            _ => {
+                let output = self.inner.effect(effect)?;
+                self.loose.note(effect);
+                Ok(output)
+            }
         }
     }
 
-    /// What a power cut in the middle of an effect may leave.
+    /// A batch in which the power fails: of all that it did nothing is on the disk for sure.
+    fn torn_batch(&mut self, effects: &[Effect<'_>], at: u64, seed: u64) -> SysError {
+        let mut dice = Dice::new(seed);
+        let begun = at - self.effects();
+        for effect in effects.iter().take(usize::try_from(begun).unwrap_or(usize::MAX)) {
+            power::tear(&mut self.inner, effect, false, &mut dice);
+        }
+        self.loose.lose(&self.inner, &mut dice);
+        self.effects.store(at, Ordering::SeqCst);
+        self.die()
+    }
+
+    /// What a kill in the middle of an effect may leave.
     fn half(&mut self, effect: &Effect<'_>) {
         match effect {
             Effect::Append { journal, at, frame } => {
@@ -80,9 +140,7 @@ impl FaultSys {
                 self.inner.effect(&half).ok();
             }
             Effect::Write { path, attrs, .. } => {
-                let Some(dir) = path.parent() else { return };
-                let name = format!("{}/{TEMPORARY}99", dir.as_str().trim_end_matches('/'));
-                if let Ok(path) = name.parse::<HostPath>() {
+                if let Some(path) = temporary(path) {
                     let source = Source::Bytes(b"half");
                     self.inner.effect(&Effect::Write { path: &path, source, attrs }).ok();
                 }
@@ -90,6 +148,12 @@ impl FaultSys {
             _ => {}
         }
     }
+}
+
+/// The name under which something is before it is renamed to its own.
+fn temporary(path: &HostPath) -> Option<HostPath> {
+    let dir = path.parent()?;
+    format!("{}/{TEMPORARY}99", dir.as_str().trim_end_matches('/')).parse().ok()
 }
 
 impl Sys for FaultSys {
@@ -136,9 +200,18 @@ impl Sys for FaultSys {
         match effect {
             // A batch that is cut off leaves any beginning of it.
             Effect::Batch(effects) => {
+                self.alive()?;
+                let reached = self.effects() + effects.len() as u64;
+                match self.fault {
+                    Fault::Power(at, seed) if at > self.effects() && at <= reached => {
+                        return Err(self.torn_batch(effects, at, seed));
+                    }
+                    _ => {}
+                }
                 for effect in *effects {
                     self.one(effect)?;
                 }
+                self.loose.note(&Effect::Sync);
                 Ok(Output::default())
             }
             effect => self.one(effect),

@@ -1,0 +1,84 @@
+//! A disk without free space: what is written needs what was given back or reserved before.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use chom_format::HostPath;
+
+use super::super::{Effect, Meta, RealSys, Source, Sys, SysError};
+
+const BLOCK: u64 = 4096;
+
+/// The free space, and what files own of the disk beside their content.
+#[derive(Default)]
+pub(super) struct Room {
+    free: u64,
+    owned: BTreeMap<HostPath, u64>,
+}
+
+/// What one effect needs before it happens, and gives back when it has.
+#[derive(Default)]
+pub(super) struct Need {
+    takes: u64,
+    gives: u64,
+    owns: Option<(HostPath, u64)>,
+}
+
+impl Room {
+    pub(super) fn of(&self, sys: &RealSys, effect: &Effect<'_>) -> Result<Need, SysError> {
+        let held = |path: &HostPath| -> Result<u64, SysError> {
+            let meta: Option<Meta> = sys.meta(path)?;
+            let size = meta.filter(|meta| meta.nlink <= 1).map_or(0, |meta| blocks(meta.size));
+            Ok(size.max(self.owned.get(path).copied().unwrap_or(0)))
+        };
+        let none = Need::default();
+        Ok(match effect {
+            Effect::Write { path, source, .. } => {
+                Need { takes: blocks(size(sys, source)?), gives: held(path)?, ..none }
+            }
+            Effect::MakeDir { .. } => Need { takes: BLOCK, ..none },
+            Effect::Remove { path } => Need { gives: held(path)?, owns: Some(((*path).clone(), 0)), ..none },
+            Effect::RemoveDir { .. } => Need { gives: BLOCK, ..none },
+            Effect::Append { journal, at, frame } => {
+                let end = blocks(at + frame.len() as u64);
+                Need { takes: end.saturating_sub(held(journal)?), ..none }
+            }
+            Effect::Reserve { path, bytes } => {
+                let takes = blocks(*bytes).saturating_sub(held(path)?);
+                Need { takes, owns: Some(((*path).clone(), blocks(*bytes))), ..none }
+            }
+            _ => none,
+        })
+    }
+
+    /// Takes what an effect needs, if it is there.
+    pub(super) fn take(&mut self, need: &Need, effect: &Effect<'_>) -> Result<(), SysError> {
+        match self.free.checked_sub(need.takes) {
+            Some(left) => self.free = left,
+            None => return Err(SysError::io("change", effect.describe())(io::ErrorKind::StorageFull.into())),
+        }
+        self.free += need.gives;
+        Ok(())
+    }
+
+    pub(super) fn settle(&mut self, need: &Need) {
+        if let Some((path, bytes)) = &need.owns {
+            self.owned.insert(path.clone(), *bytes);
+        }
+    }
+}
+
+fn blocks(bytes: u64) -> u64 {
+    bytes.div_ceil(BLOCK) * BLOCK
+}
+
+fn size(sys: &RealSys, source: &Source<'_>) -> Result<u64, SysError> {
+    let of = |path: &HostPath| Ok::<u64, SysError>(sys.meta(path)?.map_or(0, |meta| meta.size));
+    match source {
+        Source::Bytes(bytes) => Ok(bytes.len() as u64),
+        Source::File { file, .. } => Ok(std::fs::metadata(file).map_or(0, |meta| meta.len())),
+        Source::Host { path, .. } => of(path),
+        Source::Part { size, .. } => Ok(*size),
+        Source::Joined { paths, .. } => paths.iter().map(of).sum(),
+    }
+}
