@@ -61,6 +61,7 @@ pub use clock::boot_time;
 pub use confirm::{ConfirmError, Confirmation};
 pub use error::EngineError;
 pub use event::{Event, Observer, Silent};
+pub use notice::tell_at_login;
 pub use order::{Checks, ManifestChecks, Options, Order, Position, Task, Window};
 pub use report::{Ending, Failure, Report, RunFailed};
 

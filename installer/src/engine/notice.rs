@@ -9,7 +9,7 @@ use chom_format::HostPath;
 
 use super::{Engine, Event, Open};
 use crate::resource::private;
-use crate::sys::{Command, Effect, Source, SysError};
+use crate::sys::{Command, Effect, Source, Sys, SysError};
 
 // pam_motd shows what lies here, over ssh and at the console.
 const DIR: &str = "/run/motd.d";
@@ -32,12 +32,9 @@ impl Engine<'_> {
         }
     }
 
-    /// Tells whoever logs in. Nothing depends on being heard.
+    /// Tells whoever logs in.
     pub(super) fn say_at_login(&mut self, what: &str) {
-        let text = format!("chom: {what}. See: /var/lib/chom/chom-install status\n");
-        if let Err(error) = self.write_notice(&text) {
-            log::warn!("whoever logs in is not told: {error}");
-        }
+        tell_at_login(self.sys, what);
     }
 
     /// Nothing is half done.
@@ -47,19 +44,6 @@ impl Engine<'_> {
         }
     }
 
-    fn write_notice(&mut self, text: &str) -> Result<(), SysError> {
-        let (dir, path) = (parse(DIR)?, parse(NOTICE)?);
-        if dir.parent().map_or(Ok(None), |run| self.sys.meta(&run))?.is_none() {
-            return Ok(());
-        }
-        if self.sys.meta(&dir)?.is_none() {
-            self.sys.effect(&Effect::MakeDir { path: &dir, attrs: &private(0o755) })?;
-        }
-        let source = Source::Bytes(text.as_bytes());
-        self.sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o644) })?;
-        Ok(())
-    }
-
     fn remove_notice(&mut self) -> Result<(), SysError> {
         let path = parse(NOTICE)?;
         if self.sys.meta(&path)?.is_some() {
@@ -67,6 +51,27 @@ impl Engine<'_> {
         }
         Ok(())
     }
+}
+
+/// Tells whoever logs in. Nothing depends on being heard.
+pub fn tell_at_login(sys: &mut dyn Sys, what: &str) {
+    let text = format!("chom: {what}. See: /var/lib/chom/chom-install status\n");
+    if let Err(error) = write(sys, &text) {
+        log::warn!("whoever logs in is not told: {error}");
+    }
+}
+
+fn write(sys: &mut dyn Sys, text: &str) -> Result<(), SysError> {
+    let (dir, path) = (parse(DIR)?, parse(NOTICE)?);
+    if dir.parent().map_or(Ok(None), |run| sys.meta(&run))?.is_none() {
+        return Ok(());
+    }
+    if sys.meta(&dir)?.is_none() {
+        sys.effect(&Effect::MakeDir { path: &dir, attrs: &private(0o755) })?;
+    }
+    let source = Source::Bytes(text.as_bytes());
+    sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o644) })?;
+    Ok(())
 }
 
 fn parse(text: &str) -> Result<HostPath, SysError> {

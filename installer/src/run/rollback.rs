@@ -2,12 +2,13 @@
 
 use super::session::this_program;
 use super::{Outcome, RunError, Session};
-use crate::engine::Engine;
+use crate::engine::{Engine, tell_at_login};
+use crate::sys::RealSys;
 use crate::transaction::{Hold, Known};
 use crate::ui::{Progress, Watcher};
 
-/// Takes back the newest transaction that stands, or all that are newer than `to` (0: all there are).
-/// `agreed` is given those, newest first.
+/// Takes back the newest transaction that stands, or all that are newer than `to` (0: all there are); when one
+/// was cut off, that. `agreed` is given those, newest first.
 pub fn rollback(
     to: Option<u64>,
     agreed: &dyn Fn(&[&Known]) -> Result<(), RunError>,
@@ -15,8 +16,16 @@ pub fn rollback(
 ) -> Result<Outcome, RunError> {
     let mut session = Session::for_change()?;
     let hold = Hold::take(&mut session.sys, &session.files, "rolling back")?;
-    let standing = session.known.iter().rev().filter(|known| known.state.stands() || session.awaits(known));
+    // What was cut off comes first, and is all that is taken back then: whoever sees a half done host and wants
+    // it back does not mean the transaction before it as well.
+    let unfinished = session.unfinished();
+    let cut_off = !unfinished.is_empty();
+    let standing = session.known.iter().rev().filter(|known| match cut_off {
+        true => unfinished.contains(&known.id),
+        false => known.state.stands() || session.awaits(known),
+    });
     let wanted: Vec<&Known> = match to {
+        _ if cut_off => standing.collect(),
         Some(id) => standing.filter(|known| known.id > id).collect(),
         None => standing.take(1).collect(),
     };
@@ -27,7 +36,7 @@ pub fn rollback(
     let mut watcher = Watcher::new(progress);
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
     engine = engine.kept_as(this_program());
-    let reports = engine.rollback(to)?;
+    let reports = if cut_off { engine.recover()? } else { engine.rollback(to)? };
     Ok(Outcome::of_all(reports))
 }
 
@@ -47,6 +56,16 @@ pub fn recover(progress: &Progress) -> Result<Outcome, RunError> {
 /// The same while the host comes up, as the boot unit calls it: what lies on the disk comes back before anything
 /// reads it, and the rest follows by itself.
 pub fn recover_at_boot(progress: &Progress) -> Result<Outcome, RunError> {
+    let recovered = at_boot(progress);
+    if recovered.is_err() {
+        // Whatever it was, a person has to know before the next command says so.
+        let mut sys = RealSys::new("/");
+        tell_at_login(&mut sys, "this host may be half done, and could not be put back when it came up");
+    }
+    recovered
+}
+
+fn at_boot(progress: &Progress) -> Result<Outcome, RunError> {
     let mut session = Session::for_change()?;
     let Some(hold) = Hold::take(&mut session.sys, &session.files, "recovering at boot")? else {
         return Ok(Outcome::nothing());

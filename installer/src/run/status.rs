@@ -76,7 +76,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn of(session: &Session, known: &Known) -> Self {
+    pub(super) fn of(session: &Session, known: &Known) -> Self {
         let begin = known.state.begin.clone();
         let receipt = session.files.of(known.id, "receipt.json").ok().and_then(|path| {
             let mut bytes = Vec::new();
@@ -160,7 +160,7 @@ impl fmt::Display for Status {
             writeln!(f, "{entry}")?;
         }
         if let Some(holder) = &self.running {
-            writeln!(f, "process {} is {} since {}", holder.pid, holder.phase, holder.since)?;
+            writeln!(f, "process {} is {}, for {}", holder.pid, holder.phase, holder.age())?;
         }
         if let Some(Awaiting { entry, seconds_left }) = &self.awaiting {
             writeln!(f, "{entry}, {seconds_left} s left")?;

@@ -37,12 +37,25 @@ pub struct Holder {
     pub phase: String,
 }
 
+impl Holder {
+    /// How long it has been doing this, for a person.
+    pub fn age(&self) -> String {
+        let Ok(since) = self.since.parse::<jiff::Timestamp>() else { return "some time".to_owned() };
+        let seconds = jiff::Timestamp::now().duration_since(since).as_secs().max(0);
+        match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+            (0, 0, seconds) => format!("{seconds} s"),
+            (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+            (hours, minutes, _) => format!("{hours} h {minutes} min"),
+        }
+    }
+}
+
 /// The host could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Busy {
     /// Another run has it.
     #[error("another run holds this host{}", .0.as_ref().map_or_else(String::new, |holder| {
-        format!(": process {} since {}, {}", holder.pid, holder.since, holder.phase)
+        format!(": process {}, {} for {}", holder.pid, holder.phase, holder.age())
     }))]
     Held(Option<Holder>),
     /// The lock could not be opened.
@@ -164,11 +177,22 @@ mod tests {
         let Err(busy) = Hold::take(&mut sys, &files, "rollback") else { panic!("taken twice") };
         assert_eq!(busy.exit(), Exit::Busy);
         assert!(busy.to_string().contains(&format!("process {}", std::process::id())), "{busy}");
-        assert!(busy.to_string().ends_with("install"), "{busy}");
+        assert!(busy.to_string().ends_with("install for 0 s"), "{busy}");
         assert_eq!(Hold::holder(&sys, &files).unwrap().unwrap().phase, "install");
         drop(hold);
         assert_eq!(Hold::holder(&sys, &files).unwrap(), None);
         assert!(Hold::take(&mut sys, &files, "rollback").unwrap().is_some());
+    }
+
+    #[test]
+    fn an_age_is_told_as_a_person_would() {
+        let ago = |seconds| Holder {
+            since: (jiff::Timestamp::now() - Duration::from_secs(seconds)).to_string(),
+            ..Holder::default()
+        };
+        assert_eq!((ago(7).age().as_str(), ago(75).age().as_str()), ("7 s", "1 min 15 s"));
+        assert_eq!(ago(2 * 3600 + 62).age(), "2 h 1 min");
+        assert_eq!(Holder::default().age(), "some time");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use chom_format::{Exit, HostState};
 
 use super::host::*;
 use super::steps::Does;
-use crate::engine::{Ending, EngineError, Options, Position};
+use crate::engine::{Ending, EngineError, Event, Observer, Options, Position};
 use crate::receipt::Receipt;
 use crate::sys::fault::Fault;
 use crate::sys::{RealSys, interrupt};
@@ -72,6 +72,43 @@ fn failing_and_interrupting_at_every_position_restores() {
     }
     let (_, report) = install(host.path(), Fault::None, &script(), Options::default());
     assert_eq!(report.unwrap().ending, Ending::Committed);
+}
+
+/// Somebody at the terminal who does not let go.
+struct Impatient(usize);
+
+impl Observer for Impatient {
+    fn event(&mut self, event: &Event<'_>) {
+        let going_back = matches!(
+            event,
+            Event::Failed { .. } | Event::RollingBack { .. } | Event::Restored { .. } | Event::Proving
+        );
+        if going_back {
+            self.0 += 1;
+            interrupt::rehearse().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_second_interrupt_does_not_skip_the_restore() {
+    let _alone = alone();
+    interrupt::listen().unwrap();
+    let host = host();
+    let before = picture(&RealSys::new(host.path()));
+    let script = script();
+    let options = Options { interrupt_at: Some(Position::Step(id(5))), ..Options::default() };
+    let mut sys = RealSys::new(host.path());
+    let plan = order(&sys, &script, &Healthy, options);
+    let files = Files::standard().unwrap();
+    let hold = crate::transaction::Hold::establish(&mut sys, &files, "test").unwrap();
+    let mut impatient = Impatient(0);
+    let report = crate::engine::Engine::new(&mut sys, files, &hold, &mut impatient).install(&plan).unwrap();
+    interrupt::forget();
+    assert!(impatient.0 > 10, "interrupted {} times on the way back", impatient.0);
+    assert_eq!((report.ending, report.exit()), (Ending::Restored, Exit::Restored), "{report:?}");
+    assert!(report.failure.unwrap().message.contains("SIGINT"));
+    assert_eq!(differences(&before, &picture(&sys)), Vec::<String>::new());
 }
 
 #[test]
