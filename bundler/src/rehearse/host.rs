@@ -158,6 +158,10 @@ impl Host {
             netns: netns.pid(),
             kept: self.kept,
         };
+        // The kernel is this machine's, and would keep the rules that a host loses when it is switched off.
+        self.in_network(&["nft", "flush", "ruleset"])?
+            .succeed(&self.cancel)
+            .map_err(RehearseError::tool("empty the rules of a host that boots"))?;
         self.nspawn = Some(Nspawn::start(&boot)?);
         self.wait_up()
     }

@@ -4,7 +4,7 @@ use chom_format::HostPath;
 
 use super::EngineError;
 use crate::resource::{Resource, missing_parents};
-use crate::sys::{Kind, Sys};
+use crate::sys::{Kind, Sys, behind};
 
 /// The resources in the order in which they are to be saved, each once: a listing before the first path in
 /// its directory, a missing parent before what will be in it.
@@ -31,9 +31,19 @@ pub(super) fn complete(sys: &dyn Sys, named: Vec<Resource>) -> Result<Vec<Resour
 
 fn add_listings(sys: &dyn Sys, all: &mut Vec<Resource>, dirs: Vec<HostPath>) -> Result<(), EngineError> {
     for path in dirs {
-        if sys.meta(&path)?.is_some_and(|meta| meta.kind == Kind::Dir) {
-            add(all, Resource::Listing { path });
+        match sys.meta(&path)?.map(|meta| meta.kind) {
+            Some(Kind::Dir) => add(all, Resource::Listing { path }),
+            // What is written there changes the directory that the link leads to.
+            Some(Kind::Link) => all_behind(sys, all, &path)?,
+            _ => {}
         }
+    }
+    Ok(())
+}
+
+fn all_behind(sys: &dyn Sys, all: &mut Vec<Resource>, link: &HostPath) -> Result<(), EngineError> {
+    if let Some(path) = behind(sys, link)? {
+        add(all, Resource::Listing { path });
     }
     Ok(())
 }

@@ -36,6 +36,39 @@ fn state(
     })
 }
 
+// As the kernel has it.
+const MOST_LINKS: usize = 40;
+
+/// The directory that a link leads to, over as many links as there are; none when it leads to no directory.
+pub fn behind(sys: &dyn Sys, link: &HostPath) -> Result<Option<HostPath>, SysError> {
+    let mut place = link.clone();
+    for _ in 0..MOST_LINKS {
+        match sys.meta(&place)?.map(|meta| meta.kind) {
+            Some(Kind::Dir) => return Ok(Some(place)),
+            Some(Kind::Link) => {}
+            _ => return Ok(None),
+        }
+        let target = sys.link(&place)?;
+        let parent = place.parent().unwrap_or_else(HostPath::root);
+        let Some(next) = leads_to(&parent, &target) else { return Ok(None) };
+        place = next;
+    }
+    Ok(None)
+}
+
+fn leads_to(parent: &HostPath, target: &str) -> Option<HostPath> {
+    let start = if target.starts_with('/') { "" } else { parent.as_str() };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in start.split('/').chain(target.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/")).parse().ok()
+}
+
 impl Meta {
     /// The part that can be put back, without extended attributes.
     pub fn plain_attrs(&self) -> Attrs {

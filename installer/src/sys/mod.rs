@@ -20,7 +20,7 @@ pub mod view;
 pub use command::{Command, Output};
 pub use effect::{Effect, Source};
 pub use error::SysError;
-pub use look::{look, state_of};
+pub use look::{behind, look, state_of};
 pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
 pub use real::RealSys;
 pub use view::{Laid, Layer, Under};

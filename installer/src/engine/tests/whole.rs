@@ -1,6 +1,7 @@
 //! Whole transactions without a fault: what stands, what is taken back, what others did meanwhile.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use chom_format::{Exit, HostState};
 
@@ -211,4 +212,55 @@ fn old_transactions_go_and_what_is_kept_can_still_be_taken_back() {
         assert_eq!(report.ending, Ending::Restored, "{report:?}");
         assert_eq!(differences(&pictures[number], &picture(&sys)), Vec::<String>::new());
     }
+}
+
+/// `system.posix_acl_access` of version 2: the owner, one named user, the group, the mask, the others.
+const ACL: &[u8] = &[
+    2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 7, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16,
+    0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+];
+/// `security.capability` of version 2: cap_net_bind_service, permitted and effective.
+const CAPABILITY: &[u8] = &[1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[test]
+fn acls_capabilities_and_nanoseconds_come_back() {
+    let _others = beside_others();
+    let host = host();
+    let file = host.path().join("etc/app/old.conf");
+    let when = std::time::UNIX_EPOCH + std::time::Duration::new(1_234_567_890, 987_654_321);
+    xattr::set(&file, "system.posix_acl_access", ACL).unwrap();
+    xattr::set(&file, "security.capability", CAPABILITY).unwrap();
+    fs::File::options().write(true).open(&file).unwrap().set_modified(when).unwrap();
+    let before = picture(&RealSys::new(host.path()));
+    for script in [script(), vec![Does::absent("/etc/app/old.conf")]] {
+        install(host.path(), Fault::None, &script, Options::default()).1.unwrap();
+        let report = rollback(host.path(), Fault::None).1.unwrap().remove(0);
+        assert_eq!(report.ending, Ending::Restored, "{report:?}");
+        assert_eq!(xattr::get(&file, "system.posix_acl_access").unwrap().as_deref(), Some(ACL));
+        assert_eq!(xattr::get(&file, "security.capability").unwrap().as_deref(), Some(CAPABILITY));
+        assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), when);
+        assert_eq!(differences(&before, &picture(&RealSys::new(host.path()))), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn behind_a_link_among_the_parents_all_comes_back_too() {
+    let _others = beside_others();
+    let host = host();
+    fs::create_dir_all(host.path().join("srv/real")).unwrap();
+    fs::write(host.path().join("srv/real/kept.conf"), "kept\n").unwrap();
+    symlink("../srv/real", host.path().join("etc/linked")).unwrap();
+    let past = std::time::UNIX_EPOCH + std::time::Duration::new(1_400_000_000, 5);
+    fs::File::open(host.path().join("srv/real")).unwrap().set_modified(past).unwrap();
+    let before = picture(&RealSys::new(host.path()));
+    let script = [
+        Does::file("/etc/linked/new.conf", "new\n"),
+        Does::file("/etc/linked/kept.conf", "other\n"),
+        Does::file("/etc/linked/deep/er.conf", "deep\n"),
+    ];
+    install(host.path(), Fault::None, &script, Options::default()).1.unwrap();
+    assert!(host.path().join("srv/real/deep/er.conf").exists());
+    let report = rollback(host.path(), Fault::None).1.unwrap().remove(0);
+    assert_eq!(report.ending, Ending::Restored, "{report:?}");
+    assert_eq!(differences(&before, &picture(&RealSys::new(host.path()))), Vec::<String>::new());
 }

@@ -14,6 +14,11 @@ use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use super::super::{Attrs, Source, Sys as _, SysError};
 use super::{RealSys, attrs as set, tree};
 
+/// As much as is read and written at once.
+const CHUNK: usize = 64 << 10;
+/// Fewer zeros than this are written.
+const HOLE: usize = 4 << 10;
+
 pub(super) fn file(
     sys: &RealSys,
     path: &HostPath,
@@ -178,13 +183,50 @@ fn fill(sys: &RealSys, path: &HostPath, source: &Source<'_>, to: &mut File) -> R
         }
         Source::Joined { paths, .. } => Box::new(Joined { sys, left: paths.iter(), open: None }),
     };
-    let mut hasher = Hasher::new(&mut *to);
+    let mut hasher = Hasher::new(Sparse { file: &mut *to, length: 0 });
+    let mut reader = io::BufReader::with_capacity(CHUNK, &mut reader);
     io::copy(&mut reader, &mut hasher).map_err(SysError::io("copy to", path))?;
-    let (found, _, file) = hasher.finish();
-    file.flush().map_err(SysError::io("write", path))?;
+    let (found, _, sparse) = hasher.finish();
+    sparse.end().map_err(SysError::io("write", path))?;
     match source.digest() {
         Some(wanted) if wanted != found => Err(SysError::Digest { object: path.to_string(), wanted, found }),
         _ => Ok(()),
+    }
+}
+
+/// A file that leaves out what is nothing but zeros, as sparse files do: a database of ten gigabytes of holes
+/// must not fill the disk when it is saved, nor when it comes back.
+struct Sparse<'a> {
+    file: &'a mut File,
+    length: u64,
+}
+
+impl Sparse<'_> {
+    fn end(self) -> io::Result<()> {
+        self.file.set_len(self.length)?;
+        self.file.flush()
+    }
+}
+
+impl io::Write for Sparse<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // One run at a time: what is left comes again.
+        let is_hole = |block: &&[u8]| block.len() == HOLE && block.iter().all(|byte| *byte == 0);
+        let holes = bytes.chunks(HOLE).take_while(is_hole).count() * HOLE;
+        let count = if holes > 0 {
+            self.file.seek(SeekFrom::Current(i64::try_from(holes).unwrap_or(0)))?;
+            holes
+        } else {
+            let blocks = bytes.chunks(HOLE).take_while(|block| !is_hole(block));
+            let (run, _) = bytes.split_at(blocks.map(<[u8]>::len).sum());
+            self.file.write(run)?
+        };
+        self.length += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

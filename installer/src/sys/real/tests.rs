@@ -185,3 +185,29 @@ fn space_is_that_of_the_nearest_parent() {
     let space = sys.space(&path("/not/yet/there")).unwrap();
     assert!(space.free_bytes > 0 && !space.read_only);
 }
+
+#[test]
+fn holes_stay_holes() {
+    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+    let (dir, mut sys) = host();
+    let file = fs::File::create(dir.path().join("sparse")).unwrap();
+    file.set_len(64 << 20).unwrap();
+    file.write_all_at(b"middle", (20 << 20) + 7).unwrap();
+    file.write_all_at(b"end", (64 << 20) - 3).unwrap();
+    let (from, to) = (path("/sparse"), path("/copy"));
+    let PathState::File { sha256, .. } = look(&sys, &from).unwrap() else { panic!("no file") };
+    let source = Source::Host { path: &from, sha256 };
+    sys.effect(&Effect::Write { path: &to, source, attrs: &attrs(0o644) }).unwrap();
+    let blocks = |name: &str| fs::metadata(dir.path().join(name)).unwrap().blocks();
+    assert!(blocks("copy") <= blocks("sparse"), "{} of {}", blocks("copy"), blocks("sparse"));
+    assert_eq!(fs::metadata(dir.path().join("copy")).unwrap().len(), 64 << 20);
+    let PathState::File { sha256: copied, .. } = look(&sys, &to).unwrap() else { panic!("no file") };
+    assert_eq!(copied, sha256);
+    // A file that ends in a hole has its whole length.
+    for length in [0, 1, 4096, 4097, 8191, 70_000] {
+        let bytes = vec![0; length];
+        sys.effect(&Effect::Write { path: &to, source: Source::Bytes(&bytes), attrs: &attrs(0o644) })
+            .unwrap();
+        assert_eq!(fs::read(dir.path().join("copy")).unwrap(), bytes, "{length}");
+    }
+}
