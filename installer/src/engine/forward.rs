@@ -14,13 +14,16 @@ use super::{Engine, EngineError, Event, Open, touch};
 use crate::check::{Progress, Report as CheckReport};
 use crate::journal::{JournalError, Record};
 use crate::receipt::Receipt;
-use crate::resource::{Resource, private, walk};
+use crate::resource::{Resource, Saved, private, walk};
 use crate::step::{Context, StepError};
 use crate::sys::{Effect, Kind, Source, SysError, interrupt};
 use crate::transaction::prune;
 
 /// Restoring needs room for one file at a time and for what the run removed; of a whole system at most this.
 const SYSTEM_RESERVE: u64 = 32 << 20;
+
+/// What the smallest file or directory takes of a disk.
+const BLOCK: u64 = 4 << 10;
 
 /// What the way forward has come to.
 #[derive(Default)]
@@ -146,13 +149,7 @@ impl Engine<'_> {
             interrupt::check()?;
             self.tell(open, &Event::Saving { resource: &resource });
             let saved = resource.restore().save(self.sys, &open.store)?;
-            let mut room = 0;
-            for object in &saved.objects {
-                room += self.sys.meta(&open.store.object(object)?)?.map_or(0, |meta| meta.size);
-            }
-            if matches!(resource, Resource::System { .. }) {
-                room = room.min(SYSTEM_RESERVE);
-            }
+            let room = self.room_for(open, &resource, &saved)?;
             if room > 0 {
                 open.reserved += room;
                 let path = self.files.of(open.id, "reserve")?;
@@ -162,6 +159,23 @@ impl Engine<'_> {
             open.note(self.sys, &Record::Saved { resource, saved })?;
         }
         Ok(())
+    }
+
+    /// What the way back may take of the disk for one resource: whole blocks, of files and of directories.
+    fn room_for(&self, open: &Open, resource: &Resource, saved: &Saved) -> Result<u64, Stop> {
+        let (mut room, mut last) = (BLOCK, 0);
+        for object in &saved.objects {
+            last = self.sys.meta(&open.store.object(object)?)?.map_or(0, |meta| meta.size);
+            room += last.div_ceil(BLOCK) * BLOCK;
+        }
+        Ok(match resource {
+            Resource::System { .. } => room.min(SYSTEM_RESERVE),
+            // Its last object names each of its paths, directories too, in two hundred bytes.
+            Resource::Folder { .. } => room + last * (BLOCK / 200),
+            Resource::Path { .. } => room,
+            _ if saved.objects.is_empty() => 0,
+            _ => room,
+        })
     }
 
     fn check(&mut self, open: &mut Open, order: &Order<'_>, way: &mut Way) -> Result<(), Stop> {
