@@ -104,7 +104,7 @@ fn path(text: &str) -> HostPath {
 fn a_file_is_created_and_the_second_plan_is_empty() {
     let mut host = Host::new();
     host.file("/etc/a.conf", "one\n");
-    assert_eq!(host.change().diff, ["mode 0644, owner me:me", "@@ -0,0 +1 @@", "+one"]);
+    assert_eq!(host.change().diff, ["mode 0644, owner me:me", "@@ -0,0 +1,1 @@", "+one"]);
     host.apply();
     assert_eq!(host.read("etc/a.conf"), "one\n");
     assert!(host.plan().is_empty());
@@ -115,7 +115,7 @@ fn content_and_mode_are_both_changes() {
     let mut host = Host::new();
     host.write("etc/a.conf", "one\n", 0o600);
     host.file("/etc/a.conf", "two\n");
-    assert_eq!(host.change().diff, ["mode 0600 -> 0644", "@@ -1 +1 @@", "-one", "+two"]);
+    assert_eq!(host.change().diff, ["mode 0600 -> 0644", "@@ -1,1 +1,1 @@", "-one", "+two"]);
     host.write("etc/a.conf", "two\n", 0o600);
     let change = host.change();
     assert_eq!((change.verb, change.diff), ("set", vec!["mode 0600 -> 0644".to_owned()]));

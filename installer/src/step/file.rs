@@ -128,7 +128,7 @@ mod tests {
     fn text_is_shown_line_by_line() {
         let lines = diff(b"a\nb\nc\n", b"a\nB\nc\n");
         assert_eq!(lines, ["@@ -1,3 +1,3 @@", " a", "-b", "+B", " c"]);
-        assert_eq!(diff(b"", b"a\n"), ["@@ -0,0 +1 @@", "+a"]);
+        assert_eq!(diff(b"", b"a\n"), ["@@ -0,0 +1,1 @@", "+a"]);
     }
 
     #[test]
