@@ -10,9 +10,8 @@ use std::time::Duration;
 use std::{env, fs};
 
 use chom_bundle::rehearse::Host;
-use chom_format::Manifest;
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{lab_options, on_host, tarball};
+use chom_tests::fleet::{folder_name, lab_options, manifest, on_host, tarball};
 use chom_tests::{checkout, dist, succeed};
 use measure::{Figure, median, pair, peak_memory, time};
 
@@ -95,10 +94,7 @@ fn read(bundle: &Path, scratch: &Path, figures: &mut Vec<Figure>) {
 /// The run that finds nothing to do, checks included, against a playbook that makes sure of the same things.
 fn no_op(bundle: &Path, figures: &mut Vec<Figure>) {
     drop(lab_options());
-    let folder = bundle.file_name().expect("a name").to_string_lossy().trim_end_matches(".tar.gz").to_owned();
-    let manifest =
-        succeed(Command::new("tar").arg("-xzOf").arg(bundle).arg(format!("{folder}/manifest.json")));
-    let manifest: Manifest = serde_json::from_str(&manifest).expect("our own manifest");
+    let (folder, manifest) = (folder_name(bundle), manifest(bundle));
     let there = format!("{UPLOAD}/{folder}");
     let book = serde_json::to_vec(&playbook::playbook(&manifest, &there)).expect("a playbook");
     let tasks = String::from_utf8_lossy(&book).matches("ansible.builtin").count();

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chom_bundle::rehearse::{Cancel, Host, HostPlan, Lab, LabOptions, Talk};
+use chom_format::Manifest;
 use chom_format::manifest::Suite;
 
 use crate::{checkout, dist, need_root, succeed};
@@ -90,6 +91,18 @@ pub fn clear(folder: &Path) {
     }
 }
 
+/// The manifest of a tarball.
+pub fn manifest(tarball: &Path) -> Manifest {
+    let name = folder_name(tarball);
+    let text = succeed(Command::new("tar").arg("-xzOf").arg(tarball).arg(format!("{name}/manifest.json")));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", tarball.display()))
+}
+
+/// The folder that a tarball unpacks to.
+pub fn folder_name(tarball: &Path) -> String {
+    tarball.file_name().unwrap_or_default().to_string_lossy().trim_end_matches(".tar.gz").to_owned()
+}
+
 /// The only bundle in a folder.
 pub fn tarball(folder: &Path) -> PathBuf {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -149,7 +162,7 @@ pub fn unpack(host: &Host, tarball: &Path) -> Unpacked {
     let there = format!("{UPLOAD}/{name}");
     host.scp(tarball, &there).unwrap_or_else(|error| panic!("{error}"));
     must(host, &["tar", "-xzf", &there, "-C", UPLOAD]);
-    Unpacked { folder: format!("{UPLOAD}/{}", name.trim_end_matches(".tar.gz")) }
+    Unpacked { folder: format!("{UPLOAD}/{}", folder_name(tarball)) }
 }
 
 /// Runs a command inside a host that must succeed, and returns its standard output.

@@ -4,22 +4,16 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::process::Command;
 
 use chom_bundle::rehearse::run::FaultKind;
 use chom_bundle::rehearse::{Cancel, Fault, RunOptions, rehearse};
 use chom_format::manifest::Suite;
-use chom_format::{Manifest, StepId, StepSpec};
-use chom_tests::fleet::{bundle, lab_options, talk};
-use chom_tests::succeed;
+use chom_format::{StepId, StepSpec};
+use chom_tests::fleet::{bundle, lab_options, manifest, talk};
 
 /// The steps to break: every one, or the last of each kind, which has the most before it to be put back.
 fn steps(suite: Suite, all: bool) -> Vec<StepId> {
-    let bundle = bundle(suite);
-    let folder = bundle.file_name().unwrap().to_string_lossy().trim_end_matches(".tar.gz").to_owned();
-    let manifest =
-        succeed(Command::new("tar").arg("-xzOf").arg(&bundle).arg(format!("{folder}/manifest.json")));
-    let manifest: Manifest = serde_json::from_str(&manifest).unwrap();
+    let manifest = manifest(&bundle(suite));
     let steps = manifest.steps();
     if all {
         return steps.into_iter().map(|(_, step)| step.id).collect();

@@ -28,7 +28,10 @@ fn two_components_as_data_live_a_whole_life() {
         let bare = host.capture().unwrap();
         install(host, &first);
         let installed = host.capture().unwrap();
-        assert!(installed.packages.contains_key("redis-server"), "the package is there");
+        assert!(
+            installed.packages.keys().any(|name| name.starts_with("redis-server")),
+            "the package is there"
+        );
         let (web, redis) = (pid(host, "shop-web.service"), pid(host, "redis-server.service"));
 
         let upgraded = install(host, &second);

@@ -2,8 +2,10 @@
 //! `ldd` is not asked, it calls a binary static that asks for an interpreter.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
+use chom_tests::fleet::shop;
 use chom_tests::{dist, need_root, succeed};
 
 const INTERP: u32 = 3;
@@ -61,7 +63,66 @@ fn the_installer_runs_in_an_empty_root() {
 
 #[test]
 fn the_other_architecture_runs_under_emulation() {
-    let program = dist("chom-install-aarch64");
-    let version = succeed(Command::new("qemu-aarch64-static").arg(program).arg("--version"));
+    need_root();
+    let installer = |words: &[&str]| {
+        succeed(Command::new("qemu-aarch64-static").arg(dist("chom-install-aarch64")).args(words))
+    };
+    let version = installer(&["--version"]);
     assert!(version.starts_with("chom-install "), "{version}");
+    let facts: chom_format::Facts = serde_json::from_str(&installer(&["facts", "--json"])).unwrap();
+    assert!(facts.arch == "aarch64" && facts.cpu >= 1 && facts.memory_mb > 0, "{facts:?}");
+
+    let bundle = shop("aarch64", &["mentat.arch=aarch64"]);
+    let bundle = bundle.to_str().unwrap();
+    let verified = installer(&["verify", "--json", "--bundle", bundle]);
+    let verified: serde_json::Value = serde_json::from_str(verified.lines().last().unwrap()).unwrap();
+    assert!(verified["files"].as_u64().unwrap() > 5 && verified["host"] == "mentat", "{verified}");
+
+    let root = debian();
+    let plan = |more: &[&str]| {
+        let root = root.path().to_str().unwrap();
+        let words = ["plan", "--json", "--any-host", "--bundle", bundle, "--root", root];
+        let plan = installer(&[&words, more].concat());
+        serde_json::from_str::<serde_json::Value>(plan.lines().last().unwrap()).unwrap()
+    };
+    let before = listing(root.path());
+    let changes = planned(&plan(&[]));
+    for wanted in ["redis/etc/redis/redis.conf", "web/srv/shop/page/index.html", "web/unit"] {
+        assert!(changes.iter().any(|id| id == wanted), "{wanted} is not planned: {changes:?}");
+    }
+    assert_eq!(listing(root.path()), before, "a plan writes nothing");
+    // What is there already is no change: it did look at that directory.
+    let page = root.path().join("srv/shop/page");
+    fs::create_dir_all(&page).unwrap();
+    fs::write(page.join("index.html"), "<p>hello</p>\n").unwrap();
+    let fewer = planned(&plan(&[]));
+    assert!(!fewer.iter().any(|id| id == "web/srv/shop/page/index.html"), "{fewer:?}");
+}
+
+/// A directory that looks like the root of a Debian host of that architecture.
+fn debian() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        ("etc/os-release", "ID=debian\nVERSION_ID=\"13\"\nVERSION_CODENAME=trixie\n"),
+        ("etc/hostname", "mentat\n"),
+        ("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n"),
+        ("etc/group", "root:x:0:\n"),
+        ("etc/systemd/system/.keep", ""),
+        ("var/lib/dpkg/status", ""),
+    ] {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    root
+}
+
+fn listing(root: &Path) -> String {
+    succeed(Command::new("find").arg(root).args(["-printf", "%p %m %T@\n"]))
+}
+
+fn planned(plan: &serde_json::Value) -> Vec<String> {
+    let steps = plan["plan"]["steps"].as_array().unwrap_or_else(|| panic!("{plan}"));
+    let changes = steps.iter().filter(|step| step["decision"] == "change");
+    changes.map(|step| step["id"].as_str().unwrap().to_owned()).collect()
 }
