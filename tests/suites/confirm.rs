@@ -232,6 +232,30 @@ fn a_control_machine_that_is_killed_changes_nothing_for_the_host() {
 }
 
 #[test]
+fn an_upgrade_that_nobody_confirms_leaves_the_rules_of_before() {
+    on_gate(22, |gate| {
+        let said = gate.install(22, &[]);
+        let confirmed = gate.ssh(22, &[], &gate.confirm_command(&said));
+        assert_eq!(confirmed.code, 0, "{}", confirmed.text);
+        let before = gate.capture();
+
+        gate.upgrade(&["mentat.components.door.enabled=true"]);
+        let (id, _) = gate.detach(&["--confirm-within", "10"]);
+        gate.await_standing(&id, &["exposed"]);
+        assert!(gate.inside("ufw status").contains("8090/tcp"));
+        gate.await_standing(&id, &["rolled_back"]);
+        let rules = gate.inside("ufw status");
+        assert!(
+            rules.contains("Status: active") && rules.contains("22/tcp") && !rules.contains("8090"),
+            "{rules}"
+        );
+        gate.operator_is_in(22);
+        gate.is_as(&before);
+        assert_eq!(gate.standing("1"), "committed");
+    });
+}
+
+#[test]
 fn on_the_terminal_of_the_host_somebody_is_asked_and_silence_is_a_no() {
     on_gate(22, |gate| {
         let before = gate.capture();

@@ -59,6 +59,16 @@ pub enum DeployError {
         /// The state that the host is in, in its words.
         state: String,
     },
+    /// Another run was quicker.
+    #[error("{host}: transaction {id} is the run of somebody else, who installs {bundle}")]
+    Overtaken {
+        /// The host.
+        host: String,
+        /// The number that was to be ours.
+        id: u64,
+        /// What it installs.
+        bundle: String,
+    },
     /// The host does not answer any more.
     #[error("host `{host}` does not answer: how transaction {id} ends is not known here")]
     Unknown {
@@ -95,6 +105,7 @@ impl Explain for DeployError {
             Self::Refused { exit, .. } => *exit,
             Self::Read { .. } => Exit::BadInput,
             Self::Ssh { .. } | Self::Answer { .. } => Exit::Failed,
+            Self::Overtaken { .. } => Exit::Busy,
             Self::Unknown { .. } => Exit::NeedsPerson,
         }
     }
@@ -106,6 +117,9 @@ impl Explain for DeployError {
             Self::Unknown { id, .. } => Some(format!(
                 "log in, and ask the host: chom-install status --transaction {id}; what is not confirmed it takes back"
             )),
+            Self::Overtaken { .. } => {
+                Some("wait for it, look at what it has brought, and deploy again".to_owned())
+            }
             Self::Read { .. } | Self::Answer { .. } => None,
         }
     }
@@ -113,6 +127,7 @@ impl Explain for DeployError {
     fn host(&self) -> HostState {
         match self {
             Self::Refused { state, .. } => HostState::Told(state.clone()),
+            Self::Overtaken { .. } => HostState::Told("in the hands of another run".to_owned()),
             Self::Unknown { last, .. } => HostState::Told(format!("not known; it said last: {last}")),
             Self::Ssh { act, .. } | Self::Answer { act, .. } if !BEFORE.contains(act) => {
                 HostState::Told("not known: it did not answer".to_owned())

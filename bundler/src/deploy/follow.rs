@@ -94,6 +94,7 @@ impl Run<'_> {
         let mut told = String::new();
         loop {
             let said = self.ask(id, &last)?;
+            self.ours(id, &said)?;
             last = text(&said, "/host");
             if last != told {
                 (self.tell)(&last);
@@ -107,6 +108,14 @@ impl Run<'_> {
             }
             sleep(PAUSE);
         }
+    }
+
+    // Between the beginning and its unit another run may have taken the number.
+    fn ours(&self, id: u64, said: &Value) -> Result<(), DeployError> {
+        let theirs = said.get("bundle").and_then(Value::as_str).filter(|bundle| *bundle != self.place.name());
+        theirs.map_or(Ok(()), |bundle| {
+            Err(DeployError::Overtaken { host: self.target.name(), id, bundle: bundle.to_owned() })
+        })
     }
 
     // A confirmation whose answer is lost may have counted: what the host says next tells.

@@ -172,6 +172,11 @@ impl<'h> Target<'h> {
 }
 
 impl Place {
+    /// The bundle's name.
+    pub(super) fn name(&self) -> &str {
+        self.folder.rsplit('/').next().unwrap_or_default()
+    }
+
     fn program(&self) -> String {
         format!("{}/chom-install", self.folder)
     }

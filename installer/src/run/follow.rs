@@ -27,6 +27,8 @@ pub struct Followed {
     pub exit: u8,
     /// Which.
     pub transaction: u64,
+    /// Its bundle, once it has begun.
+    pub bundle: Option<String>,
     /// As its journal has it.
     #[serde(flatten)]
     pub standing: Standing,
@@ -76,6 +78,7 @@ pub fn follow(id: u64) -> Result<Followed, RunError> {
         format: 1,
         exit: code.code(),
         transaction: id,
+        bundle: state.begin.map(|begin| begin.bundle),
         at_work,
         seconds_left,
         running,

@@ -35,7 +35,7 @@ pub fn on_gate(port: u16, act: impl FnOnce(&mut Gate<'_>)) {
         // Threads of the suite have hosts of their own, and folders too.
         let folder = scratch(&format!("gate-{port}-{}", host.address())).join(unique());
         fs::create_dir_all(&folder).unwrap();
-        let tarball = build(host, &folder, port);
+        let tarball = build(host, &folder, port, &[]);
         let there = unpack(host, &tarball);
         act(&mut Gate { host, folder: folder.clone(), tarball, there });
         fs::remove_dir_all(&folder).unwrap();
@@ -54,7 +54,7 @@ fn bundler(folder: &Path) -> Command {
     command
 }
 
-fn build(host: &Host, folder: &Path, port: u16) -> PathBuf {
+fn build(host: &Host, folder: &Path, port: u16, set: &[&str]) -> PathBuf {
     let host_key = must(host, &["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]);
     let host_key = host_key.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     let (address, key) = (host.address(), host.key());
@@ -68,7 +68,8 @@ fn build(host: &Host, folder: &Path, port: u16) -> PathBuf {
     let output = folder.join("out");
     fs::create_dir_all(&output).unwrap();
     clear(&output);
-    succeed(bundler(folder).args(["build", "--host", "mentat", "--output"]).arg(&output));
+    let set = set.iter().flat_map(|value| ["--set", value]);
+    succeed(bundler(folder).args(set).args(["build", "--host", "mentat", "--output"]).arg(&output));
     tarball(&output)
 }
 
@@ -81,6 +82,12 @@ impl Gate<'_> {
     /// A path on the operator's side, short enough for a socket.
     pub fn scratch(&self, name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("{}-{name}", unique().chars().take(40).collect::<String>()))
+    }
+
+    /// Another bundle takes the place of the first.
+    pub fn upgrade(&mut self, set: &[&str]) {
+        self.tarball = build(self.host, &self.folder, 22, set);
+        self.there = unpack(self.host, &self.tarball);
     }
 
     /// What the host is.
