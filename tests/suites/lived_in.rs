@@ -6,6 +6,7 @@ use std::process::Command;
 
 use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
+use chom_format::step::Deb;
 use chom_format::{Manifest, RelPath, StepSpec};
 use chom_tests::fleet::{Unpacked, bundle, folder_name, manifest, must, on_host, scratch, shell, unpack};
 use chom_tests::succeed;
@@ -47,19 +48,21 @@ fn live_in(host: &Host, there: &Unpacked, manifest: &Manifest) {
         StepSpec::Packages(spec) => Some(spec.packages),
         _ => None,
     });
-    let debs: Vec<String> =
-        debs.flatten().map(|deb| format!("{}/{}", there.folder, deb.content.from)).collect();
+    let link =
+        |deb: Deb| format!("ln -s {}/{} /var/tmp/debs/{}", there.folder, deb.content.from, deb.file_name());
+    let links: Vec<String> = debs.flatten().map(link).collect();
     host.scp(&older(), "/var/tmp/prometheus").unwrap();
     shell(
         host,
         &[
-            // Once more for what could not be unpacked before something else was configured.
-            &format!("debs='{}'; export DEBIAN_FRONTEND=noninteractive", debs.join(" ")),
-            "dpkg -i $debs >/dev/null 2>&1 || dpkg -i $debs >/dev/null",
+            "mkdir /var/tmp/debs",
+            &links.join("\n"),
+            "DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends /var/tmp/debs/*.deb >/dev/null",
+            "rm -r /var/tmp/debs",
             &format!("printf '%s' '{SITE}' > /etc/nginx/sites-available/by-hand"),
             "ln -s ../sites-available/by-hand /etc/nginx/sites-enabled/by-hand",
             "systemctl reload-or-restart nginx",
-            "useradd --system --home-dir /var/lib/observability --no-create-home observability",
+            "useradd --system --home-dir /var/lib/observability --no-create-home --shell /usr/sbin/nologin observability",
             "install -d /opt/observability/bin /etc/observability/prometheus",
             "install -d -o observability -g observability /var/lib/observability/prometheus",
             "install -m 0755 /var/tmp/prometheus /opt/observability/bin/prometheus",
