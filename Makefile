@@ -62,14 +62,15 @@ matrix: dist ## the complete fault matrix on both releases (about an hour)
 	CHOM_MATRIX=full cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults -- --nocapture
 
 .PHONY: lint
-lint: | setup ## formatting, clippy, house rules
+lint: | setup ## formatting, clippy, links in the docs, house rules
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --target-dir $(TARGET) -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --quiet --workspace --no-deps --document-private-items --locked --target-dir $(TARGET)
 	bash tests/house.sh
 
 .PHONY: bench
 bench: dist ## speed, memory and size as ratios to a peer, in dist/bench.json
-	cargo run --quiet --locked --release --target-dir $(TARGET)/bench -p chom-tests --bin bench $(DIST)/bench.json
+	cargo run --quiet --locked --target-dir $(TARGET) -p chom-tests --bin bench $(DIST)/bench.json
 
 .PHONY: clean
 clean: ## remove what the targets above have made

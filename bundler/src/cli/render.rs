@@ -24,7 +24,7 @@ use crate::resolve::{Fleet, Host};
 pub struct Render {
     #[command(flatten)]
     hosts: Hosts,
-    /// Write the files below this folder instead of printing them: DIR/<host>/<path>
+    /// Write the files below this folder instead of printing them: `DIR/HOST/PATH`
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! The bundle's archive: a plain `tar.gz` that every tar reads, and a reader that trusts nothing.
 //!
-//! [`write`] makes one form and no other: one top folder, directories before what is in them, owner 0 and no
+//! [`mod@write`] makes one form and no other: one top folder, directories before what is in them, owner 0 and no
 //! names, one time for all entries, and gzip members with a fixed header. [`read`] takes exactly that form.
 //! It parses each header into typed values, refuses what they may not be, then encodes them again and
 //! compares the bytes: whatever a hostile tar hides in a corner of the format (a second size, a sparse map,

@@ -22,7 +22,7 @@
 //! it is cut. Damage before that is no accident that we can reason about: it is an error that names the
 //! record, and nothing is touched.
 //!
-//! `decode` and [`fold`] are pure and total: any bytes give records or an error, any records give a state.
+//! `decode` and [`fold()`] are pure and total: any bytes give records or an error, any records give a state.
 //!
 //! The journal never holds contents. Originals and secrets lie in the object store, readable by root alone.
 

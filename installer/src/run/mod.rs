@@ -4,7 +4,7 @@
 //! open -> right host? -> (recover) -> plan -> may it be done? -> every byte -> agreed? -> engine -> outcome
 //! ```
 //!
-//! The order of an installation is the safety of it and stands in one place, [`install`]. Nothing outside the
+//! The order of an installation is the safety of it and stands in one place, [`install()`]. Nothing outside the
 //! bundle's staging and our own lock is written before a person, or `--yes`, has agreed to the plan.
 
 mod confirm;
