@@ -7,7 +7,7 @@ mod gate;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use gate::on_gate;
+use gate::{on_gate, on_stack};
 
 const STALE: &str = "0123456789abcdef";
 
@@ -252,6 +252,40 @@ fn an_upgrade_that_nobody_confirms_leaves_the_rules_of_before() {
         gate.operator_is_in(22);
         gate.is_as(&before);
         assert_eq!(gate.standing("1"), "committed");
+    });
+}
+
+#[test]
+fn without_ufw_a_table_of_our_own_opens_closes_and_goes_and_foreign_ones_stay() {
+    on_stack("sieve", 22, |gate| {
+        let bare = gate.capture();
+        let said = gate.install(22, &[]);
+        assert_eq!(said.code, 7, "{}", said.text);
+        let confirmed = gate.ssh(22, &[], &gate.confirm_command(&said));
+        assert_eq!(confirmed.code, 0, "{}", confirmed.text);
+        let table = gate.inside("nft list table inet chom");
+        assert!(table.contains("policy drop") && table.contains("tcp dport 22 accept"), "{table}");
+        gate.reboot();
+        assert!(gate.inside("nft list table inet chom").contains("policy drop"), "it is loaded at boot");
+        gate.operator_is_in(22);
+        gate.inside("nft add table inet theirs && nft add chain inet theirs input '{ type filter hook input priority 10; }'");
+        let second = gate.ssh(22, &[], &format!("{} --yes", gate.program()));
+        assert!(second.code == 0 && second.text.contains("nothing to do"), "{}", second.text);
+        let before = gate.capture();
+
+        gate.upgrade(&["mentat.components.door.enabled=true"]);
+        let (id, _) = gate.detach(&["--confirm-within", "10"]);
+        gate.await_standing(&id, &["exposed"]);
+        assert!(gate.inside("nft list table inet chom").contains("tcp dport 8090 accept"));
+        gate.await_standing(&id, &["rolled_back"]);
+        gate.operator_is_in(22);
+        gate.is_as(&before);
+
+        gate.inside("nft delete table inet theirs");
+        let taken = gate.ssh(22, &[], &format!("{} rollback --yes", gate.program()));
+        assert_eq!(taken.code, 0, "{}", taken.text);
+        gate.operator_is_in(22);
+        gate.is_as(&bare);
     });
 }
 

@@ -125,12 +125,13 @@ fn written(plan: &[Planned]) -> BTreeSet<HostPath> {
     for planned in plan {
         let Decision::Change(change) = &planned.decision else { continue };
         paths.extend(change.writes.iter().map(|(path, _)| path.clone()));
-        match change.detail {
+        match &change.detail {
             Detail::Packages { .. } => also.extend(["/usr", "/etc", "/var/lib/dpkg", "/var/cache"]),
             Detail::Account { .. } => {
                 also.extend(["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"])
             }
             Detail::Unit(_) => also.push("/etc/systemd/system"),
+            Detail::Firewall(planned) if planned.sieve => also.extend(["/etc", "/etc/systemd/system"]),
             Detail::Firewall(_) => also.push("/etc/ufw"),
             Detail::None => {}
         }

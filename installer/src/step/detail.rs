@@ -81,4 +81,6 @@ pub struct FirewallMove {
     pub remove: Vec<Rule>,
     /// The firewall is switched on, after the rules are in.
     pub enable: bool,
+    /// By a table of nftables that is ours, because there is no ufw; the rules are then all there are.
+    pub sieve: bool,
 }

@@ -18,6 +18,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A host, its bundle, and the way in.
 pub struct Gate<'h> {
     host: &'h mut Host,
+    stack: &'static str,
     folder: PathBuf,
     tarball: PathBuf,
     there: Unpacked,
@@ -31,13 +32,18 @@ pub struct Control {
 
 /// Runs an act on a fresh host whose inventory says that ssh is at this port.
 pub fn on_gate(port: u16, act: impl FnOnce(&mut Gate<'_>)) {
+    on_stack("gate", port, act);
+}
+
+/// The same with another stack.
+pub fn on_stack(stack: &'static str, port: u16, act: impl FnOnce(&mut Gate<'_>)) {
     on_host(Suite::Trixie, |host| {
         // Threads of the suite have hosts of their own, and folders too.
         let folder = scratch(&format!("gate-{port}-{}", host.address())).join(unique());
         fs::create_dir_all(&folder).unwrap();
-        let tarball = build(host, &folder, port, &[]);
+        let tarball = build(host, &folder, stack, port, &[]);
         let there = unpack(host, &tarball);
-        act(&mut Gate { host, folder: folder.clone(), tarball, there });
+        act(&mut Gate { host, stack, folder: folder.clone(), tarball, there });
         fs::remove_dir_all(&folder).unwrap();
     });
 }
@@ -54,12 +60,12 @@ fn bundler(folder: &Path) -> Command {
     command
 }
 
-fn build(host: &Host, folder: &Path, port: u16, set: &[&str]) -> PathBuf {
+fn build(host: &Host, folder: &Path, stack: &str, port: u16, set: &[&str]) -> PathBuf {
     let host_key = must(host, &["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]);
     let host_key = host_key.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     let (address, key) = (host.address(), host.key());
     let inventory = format!(
-        "version: 1.0.0\nhosts:\n  mentat:\n    address: {address}\n    suite: trixie\n    arch: x86_64\n    stacks: [gate]\n    \
+        "version: 1.0.0\nhosts:\n  mentat:\n    address: {address}\n    suite: trixie\n    arch: x86_64\n    stacks: [{stack}]\n    \
          ssh: {{ user: root, port: {port}, key: {}, host_key: \"{host_key}\" }}\n    \
          specs: {{ cpu: 1, memory_mb: 256, disk_gb: 2 }}\n",
         key.display()
@@ -86,7 +92,7 @@ impl Gate<'_> {
 
     /// Another bundle takes the place of the first.
     pub fn upgrade(&mut self, set: &[&str]) {
-        self.tarball = build(self.host, &self.folder, 22, set);
+        self.tarball = build(self.host, &self.folder, self.stack, 22, set);
         self.there = unpack(self.host, &self.tarball);
     }
 

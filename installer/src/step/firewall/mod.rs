@@ -4,8 +4,9 @@
 //! is the firewall switched on, so that at no moment is there a rule missing that a person needs to get in.
 //! Rules carry our tag in their comment; whatever carries another, or none, belongs to somebody else: it is
 //! never changed, and where it already opens what we want, nothing is added. What is there is read from ufw's
-//! own files, so that a second run starts no program.
+//! own files, so that a second run starts no program. A host without ufw has a table of nftables instead: see [`sieve`].
 
+mod sieve;
 mod ssh;
 pub(super) mod tuple;
 
@@ -50,9 +51,14 @@ struct Ufw {
 impl Step for FirewallStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
         let there = sys.meta(&path(UFW)?)?.is_some();
-        if !there && !context.packages.iter().any(|package| package.as_str() == "ufw") {
+        let brought = |name: &str| context.packages.iter().any(|package| package.as_str() == name);
+        if sieve::is_there(sys)? || !(there || brought("ufw")) {
+            if sys.meta(&path(sieve::PROGRAM)?)?.is_some() || brought("nftables") {
+                return sieve::decide(sys, &self.0);
+            }
             return Ok(Decision::Refuse {
-                conflict: "ufw is not on this host, and no earlier step brings it".to_owned(),
+                conflict: "neither ufw nor nftables is on this host, and no earlier step brings one"
+                    .to_owned(),
                 remedy: "give the firewall's component the package ufw".to_owned(),
             });
         }
@@ -66,6 +72,9 @@ impl Step for FirewallStep {
     }
 
     fn touches(&self, _: &dyn Sys, _: &Context, change: &Change) -> Result<Vec<Resource>, StepError> {
+        if planned(change).sieve {
+            return sieve::touches();
+        }
         let mut touches = vec![Resource::Firewall];
         if planned(change).enable {
             touches.push(Resource::Unit { unit: unit()? });
@@ -75,6 +84,9 @@ impl Step for FirewallStep {
 
     fn apply(&self, sys: &mut dyn Sys, _: &Context, change: &Change) -> Result<(), StepError> {
         let planned = planned(change);
+        if planned.sieve {
+            return sieve::apply(sys, &planned);
+        }
         for rule in &planned.add {
             ufw(sys, &allow(rule))?;
         }
@@ -93,7 +105,7 @@ impl Step for FirewallStep {
     }
 
     fn paths(&self) -> Vec<HostPath> {
-        FILES.iter().filter_map(|path| path.parse().ok()).collect()
+        FILES.iter().filter_map(|path| path.parse().ok()).chain(sieve::paths()).collect()
     }
 }
 
@@ -169,7 +181,7 @@ fn decide(spec: &FirewallSpec, now: &Ufw, ssh: &BTreeSet<u16>) -> Decision {
     let missing = spec.rules.iter().filter(|rule| !is_there(now, rule)).cloned();
     let add: Vec<Rule> = openings.into_iter().chain(missing).collect();
     let remove = stale(now, &wanted);
-    let planned = FirewallMove { add, remove, enable: !now.enabled };
+    let planned = FirewallMove { add, remove, enable: !now.enabled, sieve: false };
     if planned == FirewallMove::default() {
         let ports: Vec<String> = ssh.iter().map(u16::to_string).collect();
         let why = format!("{} rules, ssh open on {}", spec.rules.len(), ports.join(", "));
