@@ -9,6 +9,7 @@ declare -A brings=(
     [systemd-nspawn]=systemd-container
     [mmdebstrap]=mmdebstrap
     [ip]=iproute2 [nft]=nftables
+    [strace]=strace
     [ssh]=openssh-client [dpkg-deb]=dpkg [gpgv]=gpgv
 )
 missing=()

@@ -4,6 +4,7 @@
 //! needs root or a tool fails when it is missing: nothing here passes by being skipped.
 
 pub mod fleet;
+pub mod trace;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

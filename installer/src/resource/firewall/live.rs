@@ -125,6 +125,20 @@ impl Live {
         lines
     }
 
+    /// What is not ufw's: rules and chains of others among its own, and other tables.
+    pub(super) fn of_others(&self) -> Vec<String> {
+        let tables = Family::BOTH.iter().flat_map(|family| tables::of_others(self.table(*family)));
+        let mut others: Vec<String> = tables.collect();
+        let ufws =
+            |head: &str| Family::BOTH.iter().any(|f| head.starts_with(&format!("table {} filter", f.nft())));
+        let blocks = blocks(self.nft.as_deref().unwrap_or_default());
+        for (head, body) in blocks.into_iter().filter(|(head, _)| !ufws(head)) {
+            others.push(head);
+            others.extend(body);
+        }
+        others
+    }
+
     /// All of it, for a person.
     pub(super) fn text(&self) -> String {
         let parts =
@@ -232,6 +246,22 @@ mod tests {
         assert_eq!(live(text).nft_table(Family::V4).as_deref(), Some("\tchain INPUT {\n\t}"));
         assert_eq!(live(text).nft_table(Family::V6), None);
         assert_eq!(live("table ip6 filter {\n}\n").nft_table(Family::V6).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_ufw_that_stopped_is_not_the_work_of_others() {
+        let table = |rules: &str| Live {
+            nft: Some("table ip filter {\n\tchain INPUT {\n\t}\n}\n".to_owned()),
+            v4: Some(format!("*filter\n:INPUT ACCEPT [0:0]\n{rules}COMMIT\n")),
+            v6: None,
+        };
+        let running =
+            table(":ufw-user-input - [0:0]\n-A INPUT -j ufw-user-input\n-A ufw-user-input -j ACCEPT\n");
+        assert_eq!(running.of_others(), table("").of_others());
+        let banned = table("-A INPUT -s 192.0.2.1/32 -j DROP\n");
+        assert_eq!(banned.of_others(), ["-A INPUT -s 192.0.2.1/32 -j DROP"]);
+        let other = Live { nft: Some("table inet x {\n\tchain y {\n\t}\n}\n".to_owned()), ..Live::default() };
+        assert_eq!(other.of_others(), ["table inet x", "table inet x chain y"]);
     }
 
     #[test]

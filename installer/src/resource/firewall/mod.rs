@@ -101,7 +101,8 @@ impl Restore for FirewallResource {
         let now = Live::read(sys)?;
         if !before.live.differences(&now).is_empty() {
             changed = true;
-            let foreign = after.as_ref().is_some_and(|after| !after.live.differences(&now).is_empty());
+            // Not by all that differs: a ufw that was stopped on the way here has changed its own part.
+            let foreign = after.as_ref().is_some_and(|after| after.live.of_others() != now.of_others());
             if foreign {
                 kept.push(keep(sys, store, &now)?);
             }

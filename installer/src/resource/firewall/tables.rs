@@ -35,12 +35,7 @@ fn uncounted(line: &str) -> String {
 /// The table without ufw's chains and without every rule that leads to one, with the policies of `before`; none
 /// when nothing of ufw is in it.
 pub(super) fn without_ufw(text: &str, before: &str) -> Option<String> {
-    let ours = |line: &str| {
-        line.starts_with(":ufw")
-            || line.starts_with("-A ufw")
-            || line.split(' ').any(|word| word.starts_with("ufw-") || word.starts_with("ufw6-"))
-    };
-    if !text.lines().any(ours) {
+    if !text.lines().any(is_ufws) {
         return None;
     }
     let policy = |line: &str| -> String {
@@ -50,8 +45,21 @@ pub(super) fn without_ufw(text: &str, before: &str) -> Option<String> {
         let was = before.lines().find(|line| line.starts_with(chain));
         was.map_or_else(|| format!("{chain}ACCEPT [0:0]"), str::to_owned)
     };
-    let kept = text.lines().filter(|line| !ours(line));
+    let kept = text.lines().filter(|line| !is_ufws(line));
     Some(kept.map(|line| format!("{}\n", policy(line))).collect())
+}
+
+fn is_ufws(line: &str) -> bool {
+    line.starts_with(":ufw")
+        || line.starts_with("-A ufw")
+        || line.split(' ').any(|word| word.starts_with("ufw-") || word.starts_with("ufw6-"))
+}
+
+/// Rules and chains that are not ufw's. The policies of the built-in chains are.
+pub(super) fn of_others(text: &str) -> Vec<String> {
+    let built_in = |line: &str| BUILT_IN.iter().any(|chain| line.starts_with(chain));
+    let lines = text.lines().filter(|line| line.starts_with([':', '-']));
+    lines.filter(|line| !built_in(line) && !is_ufws(line)).map(str::to_owned).collect()
 }
 
 /// A table by chain: the policy of a built-in chain (`-` for others), and its rules in order.
