@@ -21,11 +21,11 @@ fn one_installation_announces_and_syncs_all_that_it_does() {
         let program = format!("{}/chom-install", there.folder);
         let leader = host.leader().unwrap().to_string();
         for (words, least) in
-            [(&["install", "--yes", "--no-confirm"][..], 100), (&["rollback", "--yes"], 100)]
+            [(&["install", "--yes", "--no-confirm"][..], 100), (&["rollback", "--yes"], 200)]
         {
             let file = scratch("trace").join(format!("{}-{}", words[0], std::process::id()));
             traced(&leader, &program, words, &file);
-            let trace = std::fs::read_to_string(&file).unwrap();
+            trace.push_str(&std::fs::read_to_string(&file).unwrap());
             let checked = check(&trace);
             println!(
                 "{}: {} records, {} changes of the host, {} renames, {} lines",
