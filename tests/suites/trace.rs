@@ -20,6 +20,8 @@ fn one_installation_announces_and_syncs_all_that_it_does() {
         let there = unpack(host, &bundle(Suite::Trixie));
         let program = format!("{}/chom-install", there.folder);
         let leader = host.leader().unwrap().to_string();
+        // The way back goes on with the journal of the installation.
+        let mut trace = String::new();
         for (words, least) in
             [(&["install", "--yes", "--no-confirm"][..], 100), (&["rollback", "--yes"], 200)]
         {
