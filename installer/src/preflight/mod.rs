@@ -92,6 +92,7 @@ pub fn plan(request: &Request<'_>, plan: Option<&Plan>) -> Findings {
         findings.extend(targets::refusals(plan));
         findings.push(space::check(&plan.room));
         findings.push(targets::writable(request.sys, &plan.steps));
+        findings.extend(targets::behind_links(request.sys, &plan.steps));
         findings.extend(targets::in_the_way(request.sys, &plan.steps, request.ours));
     }
     findings.push(packages::check(request.sys, plan));

@@ -13,6 +13,8 @@ use crate::step::{Decision, Detail, Planned, Upcoming};
 use crate::sys::{Kind, Sys};
 
 const SHOWN: usize = 10;
+/// Links that every merged Debian system has.
+const OF_THE_SYSTEM: [&str; 7] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/var/run", "/var/lock"];
 
 /// Steps that must not be done. When one of the first phase is among them, only those: what comes later builds
 /// on it, and would be refused for lack of it.
@@ -106,6 +108,27 @@ pub(super) fn in_the_way(sys: &dyn Sys, plan: &[Planned], ours: &BTreeSet<HostPa
         ));
     }
     findings
+}
+
+/// Paths behind a link among their parents: what is written there lands in another tree. None is no finding.
+pub(super) fn behind_links(sys: &dyn Sys, plan: &[Planned]) -> Option<Finding> {
+    let mut links = BTreeSet::new();
+    for (path, _) in changes(plan) {
+        let mut parent = path.parent();
+        while let Some(dir) = parent {
+            let is_link = sys.meta(&dir).ok().flatten().is_some_and(|meta| meta.kind == Kind::Link);
+            if is_link && !OF_THE_SYSTEM.contains(&dir.as_str()) {
+                let target = sys.link(&dir).unwrap_or_default();
+                links.insert(format!("{path} lies behind the link {dir} -> {target}"));
+            }
+            parent = dir.parent();
+        }
+    }
+    if links.is_empty() {
+        return None;
+    }
+    let remedy = "nothing to do when the link is meant: what is behind it comes back with a rollback as well";
+    Some(Finding::warn("links", list(links.into_iter()), remedy))
 }
 
 fn changes(plan: &[Planned]) -> impl Iterator<Item = (&HostPath, &Upcoming)> {
@@ -219,6 +242,38 @@ mod tests {
             findings[0].reason,
             "/etc/web/dir is a directory, where a file should be\n/etc/web/ours is no directory"
         );
+    }
+
+    #[test]
+    fn a_link_among_the_parents_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("srv/real")).unwrap();
+        fs::create_dir_all(root.path().join("etc")).unwrap();
+        std::os::unix::fs::symlink("/srv/real", root.path().join("etc/web")).unwrap();
+        std::os::unix::fs::symlink("usr/lib", root.path().join("lib")).unwrap();
+        let sys = RealSys::new(root.path());
+        let plan = planned(&[("/etc/web/conf/a", Upcoming::Dir), ("/lib/x", Upcoming::Dir)]);
+        let finding = behind_links(&sys, &plan).unwrap();
+        assert_eq!(finding.level, Level::Warn);
+        assert_eq!(finding.reason, "/etc/web/conf/a lies behind the link /etc/web -> /srv/real");
+        assert_eq!(behind_links(&sys, &planned(&[("/etc/a", Upcoming::Dir)])), None);
+    }
+
+    #[test]
+    fn an_immutable_file_is_named_before_anything_happens() {
+        // Memory file systems have no such attribute.
+        let root = tempfile::tempdir_in("/var/tmp").unwrap();
+        fs::create_dir_all(root.path().join("etc")).unwrap();
+        fs::write(root.path().join("etc/a"), "").unwrap();
+        let chattr = |how: &str| {
+            let done = std::process::Command::new("chattr").arg(how).arg(root.path().join("etc/a")).status();
+            assert!(done.unwrap().success(), "chattr {how}: as root, on a disk");
+        };
+        chattr("+i");
+        let finding = writable(&RealSys::new(root.path()), &planned(&[("/etc/a", Upcoming::Absent)]));
+        chattr("-i");
+        assert_eq!(finding.level, Level::Fail, "{finding:?}");
+        assert!(finding.reason.contains("/etc/a is immutable"), "{finding:?}");
     }
 
     #[test]

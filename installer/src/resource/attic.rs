@@ -33,6 +33,50 @@ pub(super) fn keep_copy(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Re
     Ok(to)
 }
 
+/// Keeps a further name for a file that has several, so that it can come back as the same file and not as a
+/// copy that its other names know nothing of. Not where the store lies on another file system.
+pub(super) fn keep_inode(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<(), SysError> {
+    let to = inode(store, path)?;
+    if sys.meta(&to)?.is_some() {
+        return Ok(());
+    }
+    if sys.meta(&store.attic)?.is_none() {
+        sys.effect(&Effect::MakeDir { path: &store.attic, attrs: &private(0o700) })?;
+    }
+    match sys.effect(&Effect::HardLink { original: path, path: &to }) {
+        Err(error) if crosses_devices(&error) => Ok(()),
+        linked => linked.map(drop),
+    }
+}
+
+/// Puts the file itself back, if it was kept and nobody has changed it through another name since.
+pub(super) fn give_inode_back(
+    sys: &mut dyn Sys,
+    store: &Store,
+    path: &HostPath,
+    before: &PathState,
+) -> Result<bool, SysError> {
+    let kept = inode(store, path)?;
+    if state_of(sys, &kept)? != *before {
+        return Ok(false);
+    }
+    sys.effect(&Effect::HardLink { original: &kept, path })?;
+    Ok(true)
+}
+
+/// The path is as before: the further name would only be counted.
+pub(super) fn forget_inode(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<(), SysError> {
+    let kept = inode(store, path)?;
+    if sys.meta(&kept)?.is_some() {
+        sys.effect(&Effect::Remove { path: &kept })?;
+    }
+    Ok(())
+}
+
+fn inode(store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
+    below(&store.attic, &format!("same-file.{}", Digest::of(path.as_str().as_bytes())))
+}
+
 /// What the attic of this transaction holds of a path, also from a run that was cut off.
 pub(super) fn kept(sys: &dyn Sys, store: &Store, path: &HostPath) -> Result<Vec<HostPath>, SysError> {
     let mut found = Vec::new();

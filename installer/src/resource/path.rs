@@ -22,6 +22,9 @@ impl Restore for PathResource<'_> {
         let objects = match &state {
             PathState::File { sha256, .. } => {
                 store.keep_file(sys, self.path, *sha256)?;
+                if sys.meta(self.path)?.is_some_and(|meta| meta.nlink > 1) {
+                    attic::keep_inode(sys, store, self.path)?;
+                }
                 vec![*sha256]
             }
             PathState::Special { kind, .. } => {
@@ -79,6 +82,7 @@ impl Restore for PathResource<'_> {
                 return Ok(Restored::Stuck { reason });
             }
         }
+        attic::forget_inode(sys, store, self.path)?;
         Ok(match attic::kept(sys, store, self.path)? {
             kept if !kept.is_empty() => Restored::Foreign { kept },
             _ if now == before => Restored::AlreadyBefore,
@@ -115,6 +119,7 @@ impl PathResource<'_> {
                 PathState::File { sha256: found, .. } if found == sha256 => {
                     sys.effect(&Effect::SetAttrs { path, attrs })?;
                 }
+                _ if attic::give_inode_back(sys, store, path, before)? => {}
                 _ => {
                     let object = store.object(sha256)?;
                     let source = Source::Host { path: &object, sha256: *sha256 };

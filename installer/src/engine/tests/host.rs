@@ -57,6 +57,7 @@ pub(super) fn host() -> TempDir {
     fs::write(root.join("var/lib/app/data"), "precious\n").unwrap();
     fs::write(root.join("opt/by-hand/lib/daemon"), "an older one\n").unwrap();
     symlink("old.conf", root.join("etc/app/current")).unwrap();
+    fs::hard_link(root.join("etc/app/default-site"), root.join("srv/site")).unwrap();
     age(root);
     dir
 }

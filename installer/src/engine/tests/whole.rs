@@ -264,3 +264,29 @@ fn behind_a_link_among_the_parents_all_comes_back_too() {
     assert_eq!(report.ending, Ending::Restored, "{report:?}");
     assert_eq!(differences(&before, &picture(&RealSys::new(host.path()))), Vec::<String>::new());
 }
+
+#[test]
+fn a_file_of_several_names_comes_back_as_the_same_file() {
+    use std::os::unix::fs::MetadataExt as _;
+    let _others = beside_others();
+    let host = host();
+    let (file, other) = (host.path().join("etc/app/old.conf"), host.path().join("srv/other-name"));
+    fs::hard_link(&file, &other).unwrap();
+    let before = picture(&RealSys::new(host.path()));
+    let inode = fs::metadata(&other).unwrap().ino();
+    let script = [Does::file("/etc/app/old.conf", "new\n")];
+    for options in [Options { fail_at: Some(Position::Commit), ..Options::default() }, Options::default()] {
+        let failed = options.fail_at.is_some();
+        let report = install(host.path(), Fault::None, &script, options).1.unwrap();
+        if failed {
+            assert_eq!(report.ending, Ending::Restored, "{report:?}");
+        } else {
+            assert_ne!(fs::metadata(&file).unwrap().ino(), inode);
+            let report = rollback(host.path(), Fault::None).1.unwrap().remove(0);
+            assert_eq!(report.ending, Ending::Restored, "{report:?}");
+        }
+        let (now, its) = (fs::metadata(&file).unwrap(), fs::metadata(&other).unwrap());
+        assert_eq!((now.ino(), its.ino(), now.nlink()), (inode, inode, 2));
+        assert_eq!(differences(&before, &picture(&RealSys::new(host.path()))), Vec::<String>::new());
+    }
+}
