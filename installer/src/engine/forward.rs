@@ -124,8 +124,10 @@ impl Engine<'_> {
         let mut guard = Guard::new(self.sys, deadline, task.id.as_str(), rehearse);
         let applied = task.step.apply(&mut guard, context, &task.change);
         let effects = guard.effects();
+        let ended = guard.end();
         way.effects += effects;
         applied?;
+        ended?;
         fail_at(order, &position)?;
         interrupt::check()?;
         let mut after = Vec::new();

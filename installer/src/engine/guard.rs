@@ -23,6 +23,11 @@ impl<'a> Guard<'a> {
         Self { sys, deadline, step, rehearse, effects: 0 }
     }
 
+    /// The step is through. A signal that was to come after its first effect comes now, when it had none.
+    pub(super) fn end(&mut self) -> Result<(), SysError> {
+        if std::mem::take(&mut self.rehearse) { interrupt::rehearse() } else { Ok(()) }
+    }
+
     /// Effects that went through.
     pub(super) fn effects(&self) -> u64 {
         self.effects
