@@ -56,7 +56,7 @@ test: dist ## every test of the usual run, on real Debian hosts
 
 .PHONY: suites
 suites: dist ## the suites that are written and not yet part of the usual run
-	cargo test --locked --target-dir $(TARGET) -p chom-tests --no-fail-fast --test refusals --test hostile --test newstack --test faults --test trace
+	cargo test --locked --target-dir $(TARGET) -p chom-tests --no-fail-fast --test refusals --test hostile --test newstack --test faults
 
 .PHONY: matrix
 matrix: dist ## the complete fault matrix on both releases (about an hour)
