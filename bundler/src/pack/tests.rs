@@ -214,7 +214,7 @@ fn two_bundles_are_compared() {
         "ports:\n  - 8080 app.service\n  + 8081 app.service\n",
         "checks:\n  ~ app/ready {\"deadline_s\":120",
         "  ~ firewall/rules",
-        "--- a/etc/app/z.conf\n+++ b/etc/app/z.conf\n@@ -1 +1 @@\n-hello\n+good day\n",
+        "--- a/etc/app/z.conf\n+++ b/etc/app/z.conf\n@@ -1,1 +1,1 @@\n-hello\n+good day\n",
     ] {
         assert!(text.contains(says), "{says}\n{text}");
     }
