@@ -23,7 +23,7 @@ SOURCES := $(shell find format installer bundler targets templates -type f 2>/de
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "  HOST=$(HOST) SUITE=$(SUITE) INVENTORY=$(INVENTORY)"
 
 .PHONY: setup
@@ -54,13 +54,10 @@ demo: dist ## build the bundle of HOST and rehearse it on a throw-away Debian ho
 test: dist ## every test of the usual run, on real Debian hosts
 	cargo test --workspace --locked --target-dir $(TARGET)
 
-.PHONY: suites
-suites: dist ## the suites that are written and not yet part of the usual run
-	cargo test --locked --target-dir $(TARGET) -p chom-tests --no-fail-fast --test refusals --test hostile --test newstack --test faults
-
-.PHONY: matrix
-matrix: dist ## the complete fault matrix on both releases (about an hour)
-	CHOM_MATRIX=full cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults -- --nocapture
+.PHONY: test-faults
+test-faults: dist ## every fault there is: each step of both releases, each power cut, 2,000 random runs (hours)
+	CHOM_MATRIX=full cargo test --locked --target-dir $(TARGET) -p chom-install
+	CHOM_MATRIX=full cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults --test power -- --nocapture
 
 .PHONY: lint
 lint: | setup ## formatting, clippy, links in the docs, house rules

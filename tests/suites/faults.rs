@@ -1,5 +1,5 @@
 //! Failure and SIGINT at the steps of the plan, one by one: exit 4, the host equal to before, and the
-//! installation then succeeds. The usual run takes a step of each kind; `make matrix` takes every step,
+//! installation then succeeds. The usual run takes a step of each kind; `make test-faults` takes every step,
 //! both ways, on both releases.
 
 use std::collections::BTreeSet;
@@ -70,7 +70,7 @@ fn the_matrix_the_other_way_round() {
         broken(Suite::Trixie, &[FaultKind::Interrupt]);
         broken(Suite::Bookworm, &[FaultKind::Fail]);
     } else {
-        // The usual run shows that the matrix knows every step, so that `make matrix` leaves none out.
+        // The usual run shows that the matrix knows every step, so that `make test-faults` leaves none out.
         assert!(steps(Suite::Trixie, true).len() > steps(Suite::Trixie, false).len());
     }
 }

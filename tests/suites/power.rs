@@ -1,5 +1,5 @@
 //! The power fails in the middle of an installation: the host comes up by itself as it was before, with nothing of
-//! ours left on it, and nobody has to type a command. The usual run takes a few moments of the plan; `make matrix`
+//! ours left on it, and nobody has to type a command. The usual run takes a few moments of the plan; `make test-faults`
 //! takes one in every step.
 
 use std::env;

@@ -2,7 +2,7 @@
 
 use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{Unpacked, bundle, on_host, shell, unpack};
+use chom_tests::fleet::{Unpacked, bundle, on_host, shell, shop, unpack};
 
 /// What is done to a host, and how the installer must answer.
 struct Refusal<'a> {
@@ -86,5 +86,43 @@ fn a_bundle_for_another_release_is_refused() {
         let case =
             Refusal { spoil: &[], mend: &[], words: &["--yes"], code: 3, says: &["trixie", "bookworm"] };
         refused(host, &there, &case);
+    });
+}
+
+/// The bundle's own program could not even start there, so that of this host reads it.
+#[test]
+fn a_bundle_for_another_processor_is_refused() {
+    on_host(Suite::Trixie, |host| {
+        let there = unpack(host, &shop("here", &[]));
+        host.scp(&shop("aarch64", &["mentat.arch=aarch64"]), "/var/tmp/other.tar.gz").unwrap();
+        let words = &["install", "--yes", "--bundle", "/var/tmp/other.tar.gz"];
+        let says = &["aarch64 is wanted, this is x86_64"];
+        refused(host, &there, &Refusal { spoil: &[], mend: &[], words, code: 3, says });
+    });
+}
+
+/// The terminal goes in the middle of a run, as with a laptop that is closed: nobody can see how it ends, so it ends
+/// where it began.
+#[test]
+fn a_terminal_that_goes_takes_the_run_back() {
+    on_host(Suite::Trixie, |host| {
+        let there = unpack(host, &bundle(Suite::Trixie));
+        let before = host.capture().unwrap();
+        let run = format!("script -qfc '{}/chom-install --yes' /dev/null >/dev/null 2>&1 &", there.folder);
+        shell(
+            host,
+            &[
+                &run,
+                "terminal=$!",
+                "log=/var/lib/chom/transactions/000001/log",
+                "for try in $(seq 600); do grep -q alertmanager/unit $log 2>/dev/null && break; sleep 0.2; done",
+                "kill -KILL $terminal",
+                "for try in $(seq 600); do grep -qx chom-install /proc/[0-9]*/comm 2>/dev/null || exit 0; sleep 0.2; done",
+                "exit 1",
+            ],
+        );
+        let status = there.installer(host, &["status"]);
+        assert!(status.code == 0 && status.text.contains("was taken back"), "{}", status.text);
+        assert_eq!(Capture::diff(&before, &host.capture().unwrap()), Vec::new());
     });
 }
