@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chom_format::{HostPath, StepId, StepSpec};
+use chom_format::{CheckSpec, HostPath, StepId, StepSpec};
 
 use super::detach::{self, Ticket};
 use super::session::{this_program, who};
 use super::window::Confirming;
-use super::{Outcome, RunError, Session, Waiting};
-use crate::check::{Before, Runner};
+use super::{Outcome, RunError, Session, Waiting, early};
+use crate::check::{Before, Report, Runner};
 use crate::engine::{Ending, Engine, EngineError, ManifestChecks, Options, Order, Position, Task};
 use crate::open::{Bundle, Source};
 use crate::plan::{Plan, PlanError};
@@ -86,10 +86,12 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     {
         return Ok(stuck);
     }
-    let (entries, plan, findings) = decide(asked, &bundle, &session, progress)?;
+    let (decided, early) = early::beside(&session, &bundle, || decide(asked, &bundle, &session, progress));
+    let (entries, plan, findings) = decided?;
     if plan.is_empty() {
         findings.verdict()?;
-        let outcome = nothing_to_do(&bundle, &session, &plan, progress, begun);
+        let reports = health(&bundle, &session, &plan, early, progress);
+        let outcome = Outcome::unchanged(bundle.name(), &reports, begun.elapsed().as_secs_f64());
         session.remember();
         return Ok(outcome);
     }
@@ -221,20 +223,27 @@ fn request<'a>(
     }
 }
 
-fn nothing_to_do(
+// Every check of the bundle, in its order: those that have passed already, and the others until they do.
+fn health(
     bundle: &Bundle,
     session: &Session,
     plan: &Plan,
+    early: Vec<Report>,
     progress: &Progress,
-    begun: Instant,
-) -> Outcome {
+) -> Vec<Report> {
+    let checks = &bundle.manifest().checks;
     let shown = |seen: &crate::check::Progress| {
-        progress.show(&Event::Checks { passed: seen.passed, total: seen.total, waiting: &seen.waiting });
+        let passed = early.len() + seen.passed;
+        progress.show(&Event::Checks { passed, total: checks.len(), waiting: &seen.waiting });
     };
     let stop = || interrupt::pending().is_some();
+    let open: Vec<CheckSpec> =
+        checks.iter().filter(|spec| !early.iter().any(|report| report.id == spec.id)).cloned().collect();
     let runner = Runner::knowing(&session.sys, plan.context().units.clone());
-    let reports = runner.run(&bundle.manifest().checks, &Before::default(), &shown, &stop);
-    Outcome::unchanged(bundle.name(), &reports, begun.elapsed().as_secs_f64())
+    let mut reports = runner.run(&open, &Before::default(), &shown, &stop);
+    reports.extend(early);
+    reports.sort_by_key(|report| checks.iter().position(|spec| spec.id == report.id));
+    reports
 }
 
 fn tasks<'a>(entries: &'a [Entry], plan: &Plan) -> Vec<Task<'a>> {

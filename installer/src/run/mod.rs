@@ -9,6 +9,7 @@
 
 mod confirm;
 mod detach;
+mod early;
 mod error;
 mod follow;
 mod guard;

@@ -93,6 +93,12 @@ impl Session {
         serde_json::from_slice(&read(&self.sys, &path)?).ok()
     }
 
+    /// Whether what the host has now came with this very manifest.
+    pub(super) fn has(&self, manifest: &[u8]) -> bool {
+        let path = self.standing().and_then(|known| self.files.of(known.id, "manifest.json").ok());
+        path.and_then(|path| read(&self.sys, &path)).is_some_and(|bytes| bytes == manifest)
+    }
+
     /// Paths that are ours, by the manifest that the host has now.
     pub fn ours(&self) -> BTreeSet<HostPath> {
         let Some(manifest) = self.installed() else { return BTreeSet::new() };
