@@ -41,12 +41,15 @@ impl Index {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The digest of a file that provably has not changed since it was noted.
+    /// The digest of a file that provably has not changed since it was noted, be it under another name: a release is
+    /// reached by its own path and through a link.
     pub fn get(&self, path: &HostPath, meta: &Meta) -> Option<Digest> {
-        let entry = self.entries.get(path)?;
-        let same = (entry.dev, entry.ino, entry.size) == (meta.dev, meta.ino, meta.size)
-            && (entry.mtime, entry.ctime) == (meta.mtime, meta.ctime);
-        same.then_some(entry.sha256)
+        let same = |entry: &&Entry| {
+            (entry.dev, entry.ino, entry.size) == (meta.dev, meta.ino, meta.size)
+                && (entry.mtime, entry.ctime) == (meta.mtime, meta.ctime)
+        };
+        let known = self.entries.get(path).filter(same);
+        known.or_else(|| self.entries.values().find(same)).map(|entry| entry.sha256)
     }
 
     /// Notes a file that was read at `now`, unless it changed so shortly before that it may change again
@@ -100,6 +103,8 @@ mod tests {
         index.note(&path, &meta(10), Digest::of(b"abc"), Stamp { sec: 11, nsec: 0 });
         let index = Index::parse(&index.to_bytes());
         assert_eq!(index.get(&path, &meta(10)), Some(Digest::of(b"abc")));
+        let by_another_name: HostPath = "/link/a".parse().unwrap();
+        assert_eq!(index.get(&by_another_name, &meta(10)), Some(Digest::of(b"abc")));
         assert_eq!(index.get(&path, &meta(11)), None);
         assert_eq!(index.get(&path, &Meta { ino: 3, ..meta(10) }), None);
     }
