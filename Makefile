@@ -52,7 +52,7 @@ demo: dist ## build the bundle of HOST and rehearse it on a throw-away Debian ho
 
 .PHONY: test
 test: dist ## every test of the usual run, on real Debian hosts
-	cargo test --workspace --locked --target-dir $(TARGET)
+	cargo test --workspace --locked --no-fail-fast --target-dir $(TARGET)
 
 .PHONY: test-faults
 test-faults: dist ## every fault there is: each step of both releases, each power cut, 2,000 random runs (hours)
