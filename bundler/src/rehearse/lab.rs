@@ -154,7 +154,7 @@ impl Drop for Lab {
     }
 }
 
-/// Ends every rehearsal that was kept in this cache, and names them.
+/// Ends every rehearsal that was kept in this cache, and names them. One that is still being worked on is left alone.
 pub fn clean(cache: &Path) -> Result<Vec<String>, RehearseError> {
     need::check()?;
     let all = cache.join("rehearse");
@@ -164,11 +164,19 @@ pub fn clean(cache: &Path) -> Result<Vec<String>, RehearseError> {
     let _door = shut_door(&all)?;
     let mut ended = Vec::new();
     for (id, folder) in rooms(&all)? {
+        if is_at_work(&id) {
+            continue;
+        }
         cgroup::end(&format!("{PREFIX}{id}"))?;
         remove_tree(&folder)?;
         ended.push(id);
     }
     Ok(ended)
+}
+
+// The name begins with the number of the process that made it, which a kept rehearsal has outlived.
+fn is_at_work(id: &str) -> bool {
+    id.split('-').next().is_some_and(|pid| Path::new("/proc").join(pid).is_dir())
 }
 
 fn sweep(all: &Path) -> Result<Vec<String>, RehearseError> {
@@ -208,4 +216,16 @@ fn shut_door(all: &Path) -> Result<File, RehearseError> {
 fn new_id() -> String {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     format!("{}-{:06x}", process::id(), now.as_micros() & 0x00ff_ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_being_worked_on_is_told_from_what_was_kept() {
+        assert!(is_at_work(&new_id()));
+        // No process has a number beyond the kernel's greatest.
+        assert!(!is_at_work("4194305-0a1b2c"));
+    }
 }
