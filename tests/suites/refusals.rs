@@ -121,8 +121,8 @@ fn a_terminal_that_goes_takes_the_run_back() {
                 "exit 1",
             ],
         );
-        let status = there.installer(host, &["status"]);
-        assert!(status.code == 0 && status.text.contains("was taken back"), "{}", status.text);
+        let history = there.installer(host, &["history"]);
+        assert!(history.code == 0 && history.text.contains("taken back"), "{}", history.text);
         assert_eq!(Capture::diff(&before, &host.capture().unwrap()), Vec::new());
     });
 }
