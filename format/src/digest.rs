@@ -111,6 +111,11 @@ impl<W> Hasher<W> {
         Self { inner, state: Sha256::new(), size: 0 }
     }
 
+    /// The digest of what passed so far.
+    pub fn so_far(&self) -> Digest {
+        Digest(self.state.clone().finalize().into())
+    }
+
     /// The digest and size of what passed, and the inner writer back.
     pub fn finish(self) -> (Digest, u64, W) {
         (Digest(self.state.finalize().into()), self.size, self.inner)

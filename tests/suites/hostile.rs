@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use chom_bundle::rehearse::Capture;
 use chom_format::archive::Writer;
+use chom_format::digest::Hasher;
 use chom_format::manifest::Suite;
 use chom_tests::fleet::{on_host, scratch, shop, unpack};
 use chom_tests::{dist, run};
@@ -48,24 +49,12 @@ fn copy(name: &str) -> PathBuf {
     to
 }
 
-/// The digest of what gzip makes of a tarball, by another implementation than ours.
-fn unpacked(tarball: &Path) -> String {
-    let script = "set -o pipefail; gzip -dc \"$0\" | sha256sum";
-    let ran = run(Command::new("bash").args(["-c", script]).arg(tarball));
-    if ran.status.success() {
-        String::from_utf8_lossy(&ran.stdout).into_owned()
-    } else {
-        "damaged".to_owned()
-    }
-}
-
 #[test]
 fn any_changed_byte_is_found() {
     let path = copy("changed.tar.gz");
     let size = fs::metadata(&path).unwrap().len();
     let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let mut positions = Positions(SEED);
-    let (whole, mut unmeant) = (unpacked(&path), 0);
     for number in 0..500 {
         // Half of them in the first 64 KiB, where headers and manifest are; a few bytes decide most there.
         let at = positions.next(if number % 2 == 0 { size } else { size.min(65536) });
@@ -74,16 +63,10 @@ fn any_changed_byte_is_found() {
         let changed = [byte[0] ^ (1 << positions.next(8))];
         file.write_all_at(&changed, at).unwrap();
         let (code, said) = verify(&path);
-        // Deflate has bits that mean nothing, before a stored block and at a member's end: what is unpacked is the same.
-        if code != 2 && unpacked(&path) == whole {
-            unmeant += 1;
-        } else {
-            assert_eq!(code, 2, "byte {at} changed from {:#04x} to {:#04x}: {said}", byte[0], changed[0]);
-            assert!(said.contains("host is now: "), "{said}");
-        }
+        assert_eq!(code, 2, "byte {at} changed from {:#04x} to {:#04x}: {said}", byte[0], changed[0]);
+        assert!(said.contains("host is now: "), "{said}");
         file.write_all_at(&byte, at).unwrap();
     }
-    assert!(unmeant < 5, "{unmeant} changes were not found");
     let (code, said) = verify(&path);
     assert_ne!(code, 2, "the bundle itself is whole: {said}");
 }
@@ -179,7 +162,7 @@ fn archives_made_to_harm_are_refused_and_touch_nothing() {
 fn an_archive_without_end_is_refused_early() {
     let path = scratch("hostile").join("endless.tar.gz");
     let mut begin = Vec::new();
-    let mut writer = Writer::new(&mut begin, &"b".parse().unwrap(), 946_684_800).unwrap();
+    let mut writer = Writer::new(Hasher::new(&mut begin), &"b".parse().unwrap(), 946_684_800).unwrap();
     let mode = "0644".parse().unwrap();
     for number in 0..66_000 {
         writer.file(&number.to_string().parse().unwrap(), mode, b"").unwrap();

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use chom_format::Digest;
+use chom_format::archive::Sealing;
 use chom_format::digest::Hasher;
 use flate2::Crc;
 use tempfile::NamedTempFile;
@@ -21,9 +22,16 @@ const AHEAD: usize = 4;
 pub(super) struct Output {
     sink: Sink,
     chunk: Vec<u8>,
-    full: Option<SyncSender<Vec<u8>>>,
+    full: Option<SyncSender<Work>>,
     empty: Receiver<Vec<u8>>,
     hasher: Option<JoinHandle<(Digest, u64)>>,
+}
+
+/// What the hasher is asked.
+enum Work {
+    Chunk(Vec<u8>),
+    /// The digest of all chunks so far.
+    Digest(Sender<Digest>),
 }
 
 enum Sink {
@@ -49,7 +57,7 @@ impl Output {
             Ok(there) => Sink::Same { there, bytes: 0, buffer: Vec::new(), folder },
             Err(_) => Sink::New(NamedTempFile::new_in(folder)?),
         };
-        let (full, chunks) = sync_channel::<Vec<u8>>(AHEAD);
+        let (full, chunks) = sync_channel::<Work>(AHEAD);
         let (give_back, empty) = channel();
         let hasher = Some(thread::spawn(move || hash(&chunks, &give_back)));
         Ok(Self { sink, chunk: Vec::with_capacity(CHUNK), full: Some(full), empty, hasher })
@@ -79,7 +87,6 @@ impl Output {
     pub(super) fn finish(mut self) -> io::Result<Finished> {
         self.pass_on()?;
         self.full = None;
-        let broken = || io::Error::other("the hasher broke down");
         let (sha256, size) = self.hasher.take().ok_or_else(broken)?.join().map_err(|_| broken())?;
         self.sink.end()?;
         let new = match self.sink {
@@ -96,8 +103,24 @@ impl Output {
         self.sink.write(&self.chunk)?;
         let next = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK));
         let full = std::mem::replace(&mut self.chunk, next);
-        let gone = || io::Error::other("the hasher broke down");
-        self.full.as_ref().ok_or_else(gone)?.send(full).map_err(|_| gone())
+        self.ask(Work::Chunk(full))
+    }
+
+    fn ask(&self, work: Work) -> io::Result<()> {
+        self.full.as_ref().ok_or_else(broken)?.send(work).map_err(|_| broken())
+    }
+}
+
+fn broken() -> io::Error {
+    io::Error::other("the hasher broke down")
+}
+
+impl Sealing for Output {
+    fn digest(&mut self) -> io::Result<Digest> {
+        self.pass_on()?;
+        let (answer, digest) = channel();
+        self.ask(Work::Digest(answer))?;
+        digest.recv().map_err(|_| broken())
     }
 }
 
@@ -153,14 +176,20 @@ impl Write for Output {
     }
 }
 
-fn hash(chunks: &Receiver<Vec<u8>>, give_back: &Sender<Vec<u8>>) -> (Digest, u64) {
+fn hash(asked: &Receiver<Work>, give_back: &Sender<Vec<u8>>) -> (Digest, u64) {
     let mut hasher = Hasher::new(io::sink());
-    while let Ok(mut chunk) = chunks.recv() {
-        // A sink takes everything.
-        let _ = hasher.write_all(&chunk);
-        chunk.clear();
-        // The writer may be done already, and then wants no chunk back.
-        let _ = give_back.send(chunk);
+    // A sink takes everything; and the writer may be done already, and then wants no answer.
+    while let Ok(work) = asked.recv() {
+        match work {
+            Work::Chunk(mut chunk) => {
+                let _ = hasher.write_all(&chunk);
+                chunk.clear();
+                let _ = give_back.send(chunk);
+            }
+            Work::Digest(answer) => {
+                let _ = answer.send(hasher.so_far());
+            }
+        }
     }
     let (digest, size, _) = hasher.finish();
     (digest, size)
@@ -189,6 +218,7 @@ mod tests {
         let mut output = Output::new(&path).unwrap();
         output.write_all(b"head").unwrap();
         let crc = output.copy(&mut File::open(&source).unwrap(), long.len() as u64).unwrap();
+        assert_eq!(output.digest().unwrap(), Digest::of(&[&b"head"[..], &long].concat()));
         output.write_all(&long).unwrap();
         let whole = [&b"head"[..], &long, &long].concat();
         assert_eq!(finished(output, &path), (Digest::of(&whole), whole.len() as u64, true));

@@ -10,6 +10,9 @@ use flate2::{
     Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress, Status, write::DeflateEncoder,
 };
 
+use super::seal;
+use crate::digest::Hasher;
+
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 // The longest stored block of deflate, and the piece size for the compressor.
 const PIECE: usize = 65_535;
@@ -137,25 +140,41 @@ fn pieces(
     }
 }
 
-/// The joined contents of gzip members, each in the form of [`write_member`] and none empty.
+/// The joined contents of gzip members, each in the form of [`write_member`] and none empty, and sealed at the end.
 pub struct Members<R> {
     input: R,
     inflate: Decompress,
     crc: Crc,
     inside: bool,
+    sealed: bool,
     size: u64,
     offset: u64,
+    // Of the compressed bytes, for the seal.
+    raw: Hasher<io::Sink>,
 }
 
 impl<R: BufRead> Members<R> {
     /// A reader of all members of `input`, to its end.
     pub fn new(input: R) -> Self {
-        Self { input, inflate: Decompress::new(false), crc: Crc::new(), inside: false, size: 0, offset: 0 }
+        Self {
+            input,
+            inflate: Decompress::new(false),
+            crc: Crc::new(),
+            inside: false,
+            sealed: false,
+            size: 0,
+            offset: 0,
+            raw: Hasher::new(io::sink()),
+        }
     }
 
     fn open(&mut self) -> io::Result<()> {
         let mut header = [0; HEADER.len()];
         self.exact(&mut header)?;
+        if header == seal::HEADER {
+            return self.unseal();
+        }
+        self.raw.write_all(&header)?;
         if header != HEADER {
             return Err(self.wrong("a member's header is not as chom-bundle writes it"));
         }
@@ -166,9 +185,20 @@ impl<R: BufRead> Members<R> {
         Ok(())
     }
 
+    fn unseal(&mut self) -> io::Result<()> {
+        let mut rest = [0; seal::SIZE - seal::HEADER.len()];
+        self.exact(&mut rest)?;
+        if !seal::seal(&self.raw.so_far()).ends_with(&rest) {
+            return Err(self.wrong("the seal does not fit the bytes before it"));
+        }
+        self.sealed = true;
+        Ok(())
+    }
+
     fn close(&mut self) -> io::Result<()> {
         let mut trailer = [0; 8];
         self.exact(&mut trailer)?;
+        self.raw.write_all(&trailer)?;
         let [a, b, c, d, e, f, g, h] = trailer;
         if u32::from_le_bytes([a, b, c, d]) != self.crc.sum() {
             return Err(self.wrong("a member's checksum is wrong"));
@@ -201,6 +231,7 @@ impl<R: BufRead> Members<R> {
         let status = self.inflate.decompress(input, out, FlushDecompress::None);
         let taken = (self.inflate.total_in() - before_in) as usize;
         let given = (self.inflate.total_out() - before_out) as usize;
+        self.raw.write_all(input.get(..taken).unwrap_or_default())?;
         self.input.consume(taken);
         self.offset += taken as u64;
         match status {
@@ -220,10 +251,14 @@ impl<R: BufRead> Read for Members<R> {
         }
         loop {
             if !self.inside {
-                if self.input.fill_buf()?.is_empty() {
-                    return Ok(0);
+                let at_end = self.input.fill_buf()?.is_empty();
+                match (self.sealed, at_end) {
+                    (true, true) => return Ok(0),
+                    (true, false) => return Err(self.wrong("bytes follow the seal")),
+                    (false, true) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    (false, false) => self.open()?,
                 }
-                self.open()?;
+                continue;
             }
             let (given, ended) = self.inflate(out)?;
             self.crc.update(out.get(..given).unwrap_or_default());
@@ -241,11 +276,16 @@ impl<R: BufRead> Read for Members<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
 
     fn member(content: &[u8], packing: Packing) -> Vec<u8> {
         let mut out = Vec::new();
         assert_eq!(write_member(content, packing, &mut out).unwrap(), content.len() as u64);
         out
+    }
+
+    fn sealed(members: &[u8]) -> Vec<u8> {
+        [members, &seal::seal(&Digest::of(members))].concat()
     }
 
     fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
@@ -270,7 +310,7 @@ mod tests {
         for packing in [Packing::Stored, Packing::Deflated] {
             let mut joined = member(&long, packing);
             joined.extend(member(b"second", packing));
-            assert_eq!(read(&joined).unwrap(), [&long[..], b"second"].concat());
+            assert_eq!(read(&sealed(&joined)).unwrap(), [&long[..], b"second"].concat());
             let mut dribbled = Vec::new();
             write_member(Dribble(&long), packing, &mut dribbled).unwrap();
             assert_eq!(dribbled, member(&long, packing), "{packing:?} depends on the read sizes");
@@ -286,7 +326,7 @@ mod tests {
             Squeezer::new().write(content, &mut fresh).unwrap();
             used.write(content, &mut again).unwrap();
             assert_eq!(fresh, again);
-            assert_eq!(read(&again).unwrap(), content);
+            assert_eq!(read(&sealed(&again)).unwrap(), content);
         }
     }
 
@@ -301,18 +341,27 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_of_header_and_trailer_counts() {
-        let good = member(b"hello hello hello", Packing::Stored);
-        for at in (0..10).chain(good.len() - 8..good.len()) {
+    fn each_bit_counts_and_so_does_each_end() {
+        let noise: Vec<u8> = (0..300_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 15) as u8).collect();
+        let members = [
+            member(b"hello hello hello", Packing::Stored),
+            member(b"hello hello hello", Packing::Deflated),
+            member(&noise, Packing::Deflated),
+        ];
+        let good = sealed(&members.concat());
+        assert!(read(&good).is_ok());
+        for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
-            bad[at] ^= 0x10;
-            assert!(read(&bad).is_err(), "byte {at}");
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&bad).is_err(), "bit {bit}");
         }
-        for end in 1..good.len() {
+        for end in 0..good.len() {
             let error = read(&good[..end]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "cut at {end}");
         }
-        assert!(read(&member(b"", Packing::Stored)).is_err(), "an empty member");
-        assert!(read(&[good, vec![0; 4]].concat()).is_err(), "zeros behind");
+        assert!(read(&sealed(&member(b"", Packing::Stored))).is_err(), "an empty member");
+        assert!(read(&[&good[..], &[0; 4]].concat()).is_err(), "zeros behind");
+        assert!(read(&[&good[..], &good].concat()).is_err(), "another one behind");
+        assert!(read(&sealed(&good)).is_err(), "sealed twice");
     }
 }

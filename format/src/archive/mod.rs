@@ -8,18 +8,21 @@
 //! came to its end has seen the whole archive, and nothing in it can leave the folder that it is unpacked in.
 //!
 //! gzip allows members to be joined. A payload's content is a member of its own that depends on nothing but
-//! its bytes, so it is squeezed once, cached, and copied into each bundle that carries it ([`gzip`]).
+//! its bytes, so it is squeezed once, cached, and copied into each bundle that carries it ([`gzip`]). The last
+//! member holds nothing but the digest of all bytes before it ([`seal`]), so no bit of a tarball is free.
 
 mod error;
 pub mod gzip;
 mod header;
 pub mod read;
+mod seal;
 mod seen;
 pub mod write;
 
 pub use error::{ArchiveError, Refusal};
 pub use header::Kind;
 pub use read::{Entry, Limits, Reader};
+pub use seal::Sealing;
 pub use write::Writer;
 
 /// The unit of tar: headers, and contents rounded up.

@@ -226,7 +226,7 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
-    // Behind the first zero block: a second one, and then nothing at all.
+    // Behind the first zero block: a second one, and then nothing but the seal.
     fn end(&mut self) -> Result<(), ArchiveError> {
         self.current = "the end mark".to_owned();
         let mut block = [0; BLOCK];
@@ -234,6 +234,7 @@ impl<R: Read> Reader<R> {
         if !Raw(&block).is_zero() {
             return Err(ArchiveError::Trailing);
         }
+        self.current = "the seal".to_owned();
         match self.source.read(&mut block) {
             Ok(0) => {
                 self.ended = true;

@@ -11,14 +11,15 @@ use super::header::Header;
 use super::read::{Limits, Reader};
 use super::write::{DEFAULT_MTIME, Writer, write_body};
 use super::{ArchiveError, BLOCK, Kind, Refusal, padding};
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::mode::Mode;
 use crate::path::RelPath;
 
 type Tree = BTreeMap<RelPath, (Mode, Vec<u8>)>;
 
 fn write(tree: &Tree) -> Vec<u8> {
-    let mut writer = Writer::new(Vec::new(), &"top-1.0".parse().unwrap(), DEFAULT_MTIME).unwrap();
+    let mut writer =
+        Writer::new(Hasher::new(Vec::new()), &"top-1.0".parse().unwrap(), DEFAULT_MTIME).unwrap();
     for (number, (path, (mode, bytes))) in tree.iter().enumerate() {
         let size = bytes.len() as u64;
         match number % 3 {
@@ -31,7 +32,7 @@ fn write(tree: &Tree) -> Vec<u8> {
             }
         }
     }
-    writer.finish().unwrap()
+    writer.finish().unwrap().finish().2
 }
 
 fn read(bytes: impl Read, limits: Limits) -> Result<Tree, ArchiveError> {
@@ -125,25 +126,19 @@ fn every_truncation_is_refused() {
 }
 
 #[test]
-fn five_hundred_changed_bytes_are_each_refused_or_without_effect() {
+fn five_hundred_changed_bytes_are_each_refused() {
     let bytes = write(&sample());
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = |below: usize| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (random >> 33) as usize % below
     };
-    let mut without_effect = 0;
     for _ in 0..500 {
         let (at, flip) = (next(bytes.len()), 1 + next(255) as u8);
         let mut changed = bytes.clone();
         changed[at] ^= flip;
-        if let Ok(tree) = read(&changed[..], Limits::default()) {
-            assert_eq!(tree, sample(), "byte {at} xor {flip}");
-            without_effect += 1;
-        }
+        assert!(read(&changed[..], Limits::default()).is_err(), "byte {at} xor {flip}");
     }
-    // The unused bits behind a deflate block's header are the only ones that may be anything.
-    assert!(without_effect <= 5, "{without_effect} changes were not noticed");
 }
 
 #[test]

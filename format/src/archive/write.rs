@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use super::error::{ArchiveError, Refusal};
 use super::gzip::{Packing, Squeezer, write_member};
 use super::header::{Header, Kind};
+use super::seal::{Sealing, seal};
 use super::{BLOCK, padding};
 use crate::mode::Mode;
 use crate::path::RelPath;
@@ -27,7 +28,7 @@ pub struct Writer<W> {
     squeezer: Squeezer,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Sealing> Writer<W> {
     /// Begins an archive with one top folder; `mtime` is in seconds since 1970.
     pub fn new(out: W, top: &RelPath, mtime: u64) -> Result<Self, ArchiveError> {
         let squeezer = Squeezer::new();
@@ -67,10 +68,13 @@ impl<W: Write> Writer<W> {
         copy(&mut self.out).map_err(|source| ArchiveError::Write { what: format!("`{path}`"), source })
     }
 
-    /// Writes the end mark and gives the output back.
+    /// Writes the end mark and the seal, and gives the output back.
     pub fn finish(mut self) -> Result<W, ArchiveError> {
         self.member("the end mark", &[0; 2 * BLOCK])?;
-        self.out.flush().map_err(|source| ArchiveError::Write { what: "the archive".to_owned(), source })?;
+        let sealed = self.out.digest().and_then(|digest| self.out.write_all(&seal(&digest)));
+        sealed
+            .and_then(|()| self.out.flush())
+            .map_err(|source| ArchiveError::Write { what: "the archive".to_owned(), source })?;
         Ok(self.out)
     }
 

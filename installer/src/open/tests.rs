@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use chom_format::archive::Writer;
+use chom_format::digest::Hasher;
 use chom_format::exit::Explain;
 use chom_format::{Exit, Mode};
 use serde_json::{Value, json};
@@ -75,11 +76,12 @@ impl Fixture {
 
     fn tarball(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
         let mut writer =
-            Writer::new(Vec::new(), &"mentat-1.0.0-00000000".parse().unwrap(), 946_684_800).unwrap();
+            Writer::new(Hasher::new(Vec::new()), &"mentat-1.0.0-00000000".parse().unwrap(), 946_684_800)
+                .unwrap();
         for (path, bytes) in files {
             writer.file(&path.parse().unwrap(), Mode::from_bits(0o644), bytes).unwrap();
         }
-        writer.finish().unwrap()
+        writer.finish().unwrap().finish().2
     }
 }
 
