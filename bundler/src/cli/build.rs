@@ -91,8 +91,7 @@ impl Build {
             built.warnings.iter().for_each(|warning| ctx.printer.warn(warning));
             ctx.printer.detail(format_args!("{}: installer from {}", host.name, built.installer));
             let (size, sha256) = (summary::size(built.packed.size), built.packed.sha256);
-            let there = if built.packed.unchanged { ", was there already" } else { "" };
-            ctx.printer.say(format_args!("{}: {size}, sha256 {sha256}{there}", host.name));
+            ctx.printer.say(format_args!("{}: {size}, sha256 {sha256}", host.name));
             bundles.push(built.packed);
         }
         Ok(bundles)

@@ -1,10 +1,15 @@
-//! The file that becomes the bundle: written by one thread, hashed by another, so that the digest beside the
-//! tarball costs no second pass and hardly any time.
+//! The file that becomes the bundle. Payloads are copied by the kernel, as `cp` copies them, while another thread
+//! reads them and compares their CRCs.
+//!
+//! To hash the tarball takes longer than to copy it. Its digests follow from its recipe (the bytes that are written
+//! from memory, and the content, length and CRC of each payload's member), so they are computed once, by reading what
+//! was written, and noted in the cache under the recipe.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use chom_format::Digest;
@@ -13,186 +18,161 @@ use chom_format::digest::Hasher;
 use flate2::Crc;
 use tempfile::NamedTempFile;
 
-const CHUNK: usize = 1 << 20;
-// Chunks on their way to the hasher: what it may lag behind, and the bound of its memory.
-const AHEAD: usize = 4;
+use super::body::Body;
+use super::write::PackError;
+use crate::cache::Cache;
 
-/// A file that knows its digest when it is finished. As long as its bytes are those of the file that is there under
-/// its name already, nothing is written: building again what is built costs no disk.
-pub(super) struct Output {
-    sink: Sink,
-    chunk: Vec<u8>,
-    full: Option<SyncSender<Work>>,
-    empty: Receiver<Vec<u8>>,
-    hasher: Option<JoinHandle<(Digest, u64)>>,
+const PIECE: usize = 256 << 10;
+
+/// A file that knows its digest when it is finished.
+pub(super) struct Output<'a> {
+    cache: &'a Cache,
+    temp: NamedTempFile,
+    out: BufWriter<File>,
+    recipe: Hasher<io::Sink>,
+    digests: Digests,
+    size: u64,
+    bodies: Sender<Body>,
+    checker: JoinHandle<Result<(), PackError>>,
 }
 
-/// What the hasher is asked.
-enum Work {
-    Chunk(Vec<u8>),
-    /// The digest of all chunks so far.
-    Digest(Sender<Digest>),
-}
-
-enum Sink {
-    /// The same as the file that is there, so far.
-    Same { there: File, bytes: u64, buffer: Vec<u8>, folder: PathBuf },
-    /// Another file.
-    New(NamedTempFile),
+/// Of the tarball.
+enum Digests {
+    /// The seal was not asked for yet.
+    Unasked,
+    /// Noted when the same was built before.
+    Noted { whole: Digest },
+    /// Being made, and to be noted.
+    New { recipe: Digest, before: Digest, hasher: Hasher<io::Sink> },
 }
 
 /// What became of an output.
 pub(super) struct Finished {
     pub(super) sha256: Digest,
     pub(super) size: u64,
-    /// What is to take the place of the file that is there; none when that is the same.
-    pub(super) new: Option<NamedTempFile>,
+    pub(super) temp: NamedTempFile,
 }
 
-impl Output {
-    /// An output that is to become the file `path`.
-    pub(super) fn new(path: &Path) -> io::Result<Self> {
-        let folder = path.parent().unwrap_or(path).to_owned();
-        let sink = match File::open(path) {
-            Ok(there) => Sink::Same { there, bytes: 0, buffer: Vec::new(), folder },
-            Err(_) => Sink::New(NamedTempFile::new_in(folder)?),
-        };
-        let (full, chunks) = sync_channel::<Work>(AHEAD);
-        let (give_back, empty) = channel();
-        let hasher = Some(thread::spawn(move || hash(&chunks, &give_back)));
-        Ok(Self { sink, chunk: Vec::with_capacity(CHUNK), full: Some(full), empty, hasher })
+impl<'a> Output<'a> {
+    /// An output that is to become a file in this folder.
+    pub(super) fn new(folder: &Path, cache: &'a Cache) -> io::Result<Self> {
+        let temp = NamedTempFile::new_in(folder)?;
+        let out = BufWriter::new(temp.as_file().try_clone()?);
+        let (bodies, asked) = channel();
+        Ok(Self {
+            cache,
+            temp,
+            out,
+            recipe: Hasher::new(io::sink()),
+            digests: Digests::Unasked,
+            size: 0,
+            bodies,
+            checker: thread::spawn(move || check(&asked)),
+        })
     }
 
-    /// Copies so many bytes and gives their CRC.
-    pub(super) fn copy(&mut self, from: &mut File, length: u64) -> io::Result<u32> {
-        let mut crc = Crc::new();
-        let mut left = length;
-        while left > 0 {
-            if self.chunk.len() >= CHUNK {
-                self.pass_on()?;
-            }
-            let start = self.chunk.len();
-            let room = (CHUNK - start) as u64;
-            let n = from.take(left.min(room)).read_to_end(&mut self.chunk)?;
-            if n == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            crc.update(self.chunk.get(start..).unwrap_or_default());
-            left -= n as u64;
+    /// Copies the member of the payload with this digest.
+    pub(super) fn copy(&mut self, sha256: &Digest, body: Body) -> io::Result<()> {
+        self.out.flush()?;
+        let copied = io::copy(&mut (&body.file).take(body.length), self.out.get_mut())?;
+        if copied != body.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(crc.sum())
+        self.size += copied;
+        self.recipe.write_all(sha256.bytes())?;
+        self.recipe.write_all(&body.length.to_le_bytes())?;
+        self.recipe.write_all(&body.crc.to_le_bytes())?;
+        // It ends early only when it found something, and then says so at the end.
+        let _ = self.bodies.send(body);
+        Ok(())
     }
 
     /// Ends the output.
-    pub(super) fn finish(mut self) -> io::Result<Finished> {
-        self.pass_on()?;
-        self.full = None;
-        let (sha256, size) = self.hasher.take().ok_or_else(broken)?.join().map_err(|_| broken())?;
-        self.sink.end()?;
-        let new = match self.sink {
-            Sink::Same { .. } => None,
-            Sink::New(temp) => Some(temp),
-        };
-        Ok(Finished { sha256, size, new })
-    }
-
-    fn pass_on(&mut self) -> io::Result<()> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
-        self.sink.write(&self.chunk)?;
-        let next = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK));
-        let full = std::mem::replace(&mut self.chunk, next);
-        self.ask(Work::Chunk(full))
-    }
-
-    fn ask(&self, work: Work) -> io::Result<()> {
-        self.full.as_ref().ok_or_else(broken)?.send(work).map_err(|_| broken())
-    }
-}
-
-fn broken() -> io::Error {
-    io::Error::other("the hasher broke down")
-}
-
-impl Sealing for Output {
-    fn digest(&mut self) -> io::Result<Digest> {
-        self.pass_on()?;
-        let (answer, digest) = channel();
-        self.ask(Work::Digest(answer))?;
-        digest.recv().map_err(|_| broken())
-    }
-}
-
-impl Sink {
-    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
-        if let Self::Same { there, bytes, buffer, .. } = self {
-            buffer.resize(chunk.len(), 0);
-            let read = there.read_exact(buffer);
-            if read.is_ok() && buffer == chunk {
-                *bytes += chunk.len() as u64;
-                return Ok(());
+    pub(super) fn finish(mut self) -> Result<Finished, PackError> {
+        drop(self.bodies);
+        self.checker.join().map_err(|_| broken(self.temp.path()))??;
+        self.out.flush().map_err(PackError::io("write", self.temp.path()))?;
+        let sha256 = match self.digests {
+            Digests::Noted { whole } => whole,
+            Digests::New { recipe, before, hasher } => {
+                let whole = hasher.finish().0;
+                self.cache.keep_note(&recipe, &format!("{before} {whole}"));
+                whole
             }
-            self.part()?;
-        }
-        match self {
-            Self::New(temp) => temp.write_all(chunk),
-            Self::Same { .. } => Err(io::Error::other("the output is neither the same nor another file")),
-        }
-    }
-
-    // The file that is there must not be longer.
-    fn end(&mut self) -> io::Result<()> {
-        let longer = match self {
-            Self::Same { there, .. } => there.read(&mut [0])? != 0,
-            Self::New(_) => false,
+            Digests::Unasked => return Err(broken(self.temp.path())),
         };
-        if longer { self.part() } else { Ok(()) }
+        Ok(Finished { sha256, size: self.size, temp: self.temp })
     }
 
-    // From here on it is another file, which begins with what was the same.
-    fn part(&mut self) -> io::Result<()> {
-        let Self::Same { there, bytes, folder, .. } = self else { return Ok(()) };
-        let mut temp = NamedTempFile::new_in(folder)?;
-        there.rewind()?;
-        io::copy(&mut there.take(*bytes), temp.as_file_mut())?;
-        *self = Self::New(temp);
-        Ok(())
+    // Of every byte so far, by reading them again.
+    fn read_back(&mut self) -> io::Result<Hasher<io::Sink>> {
+        let mut hasher = Hasher::new(io::sink());
+        let end = self.temp.as_file_mut().stream_position()?;
+        self.temp.as_file_mut().rewind()?;
+        let read = io::copy(&mut self.temp.as_file().take(end), &mut hasher)?;
+        if read == end { Ok(hasher) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 
-impl Write for Output {
+fn broken(path: &Path) -> PackError {
+    PackError::io("write", path)(io::Error::other("the archive was not sealed, or a thread broke down"))
+}
+
+impl Write for Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.chunk.len() >= CHUNK {
-            self.pass_on()?;
+        self.out.write_all(bytes)?;
+        match &mut self.digests {
+            Digests::Unasked => self.recipe.write_all(bytes)?,
+            Digests::New { hasher, .. } => hasher.write_all(bytes)?,
+            Digests::Noted { .. } => {}
         }
-        let n = bytes.len().min(CHUNK - self.chunk.len());
-        self.chunk.extend_from_slice(bytes.get(..n).unwrap_or_default());
-        Ok(n)
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.out.flush()
     }
 }
 
-fn hash(asked: &Receiver<Work>, give_back: &Sender<Vec<u8>>) -> (Digest, u64) {
-    let mut hasher = Hasher::new(io::sink());
-    // A sink takes everything; and the writer may be done already, and then wants no answer.
-    while let Ok(work) = asked.recv() {
-        match work {
-            Work::Chunk(mut chunk) => {
-                let _ = hasher.write_all(&chunk);
-                chunk.clear();
-                let _ = give_back.send(chunk);
-            }
-            Work::Digest(answer) => {
-                let _ = answer.send(hasher.so_far());
-            }
+impl Sealing for Output<'_> {
+    fn digest(&mut self) -> io::Result<Digest> {
+        self.out.flush()?;
+        let recipe = self.recipe.so_far();
+        if let Some((before, whole)) = self.cache.note(&recipe).as_deref().and_then(parse) {
+            self.digests = Digests::Noted { whole };
+            return Ok(before);
+        }
+        let hasher = self.read_back()?;
+        let before = hasher.so_far();
+        self.digests = Digests::New { recipe, before, hasher };
+        Ok(before)
+    }
+}
+
+fn parse(note: &str) -> Option<(Digest, Digest)> {
+    let (before, whole) = note.split_once(' ')?;
+    Some((before.parse().ok()?, whole.parse().ok()?))
+}
+
+// Reads what was copied, and finds what a disk changed since it was made.
+fn check(asked: &Receiver<Body>) -> Result<(), PackError> {
+    let mut piece = vec![0; PIECE];
+    while let Ok(body) = asked.recv() {
+        let (mut crc, mut at) = (Crc::new(), 0);
+        while at < body.length {
+            let wanted = usize::try_from(body.length - at).unwrap_or(PIECE).min(PIECE);
+            let bytes = piece.get_mut(..wanted).unwrap_or_default();
+            // At a place of its own: the copy moves the file's.
+            body.file.read_exact_at(bytes, at).map_err(PackError::io("read", &body.path))?;
+            crc.update(bytes);
+            at += wanted as u64;
+        }
+        if crc.sum() != body.crc {
+            return Err(PackError::Stale(PathBuf::from(&body.path)));
         }
     }
-    let (digest, size, _) = hasher.finish();
-    (digest, size)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -201,63 +181,73 @@ mod tests {
 
     use super::*;
 
-    fn finished(output: Output, path: &Path) -> (Digest, u64, bool) {
-        let Finished { sha256, size, new } = output.finish().unwrap();
-        let is_new = new.is_some();
-        new.map(|temp| temp.persist(path).unwrap());
-        (sha256, size, is_new)
+    struct Bench {
+        dir: tempfile::TempDir,
+        cache: Cache,
     }
 
-    #[test]
-    fn bytes_digest_and_crc_agree_whatever_the_pieces() {
-        let dir = tempfile::tempdir().unwrap();
-        let long: Vec<u8> = (0..3 * CHUNK as u32 + 7).map(|n| (n >> 3) as u8).collect();
-        let source = dir.path().join("source");
-        fs::write(&source, &long).unwrap();
-        let path = dir.path().join("out");
-        let mut output = Output::new(&path).unwrap();
-        output.write_all(b"head").unwrap();
-        let crc = output.copy(&mut File::open(&source).unwrap(), long.len() as u64).unwrap();
-        assert_eq!(output.digest().unwrap(), Digest::of(&[&b"head"[..], &long].concat()));
-        output.write_all(&long).unwrap();
-        let whole = [&b"head"[..], &long, &long].concat();
-        assert_eq!(finished(output, &path), (Digest::of(&whole), whole.len() as u64, true));
-        assert_eq!(fs::read(&path).unwrap(), whole);
-        let mut wanted = Crc::new();
-        wanted.update(&long);
-        assert_eq!(crc, wanted.sum());
-
-        let mut output = Output::new(&path).unwrap();
-        let error = output.copy(&mut File::open(&source).unwrap(), long.len() as u64 + 1).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-    }
-
-    #[test]
-    fn a_file_that_is_the_same_is_left_alone_and_any_other_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("out");
-        let whole: Vec<u8> = (0..2 * CHUNK as u32 + 99).map(|n| (n >> 5) as u8).collect();
-        let late = {
-            let mut bytes = whole.clone();
-            bytes[CHUNK + 5] ^= 1;
-            bytes
-        };
-        for (there, changes) in [
-            (Some(whole.clone()), false),
-            (None, true),
-            (Some(late), true),
-            (Some(Vec::new()), true),
-            (Some(whole[..CHUNK + 1].to_vec()), true),
-            (Some([&whole[..], b"x"].concat()), true),
-        ] {
-            let _ = fs::remove_file(&path);
-            if let Some(bytes) = &there {
-                fs::write(&path, bytes).unwrap();
-            }
-            let mut output = Output::new(&path).unwrap();
-            output.write_all(&whole).unwrap();
-            assert_eq!(finished(output, &path), (Digest::of(&whole), whole.len() as u64, changes));
-            assert_eq!(fs::read(&path).unwrap(), whole);
+    impl Bench {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let cache = Cache::open(dir.path().join("cache")).unwrap();
+            Self { dir, cache }
         }
+
+        fn body(&self, bytes: &[u8]) -> Body {
+            let path = self.dir.path().join("body");
+            fs::write(&path, bytes).unwrap();
+            let mut crc = Crc::new();
+            crc.update(bytes);
+            Body { file: File::open(&path).unwrap(), length: bytes.len() as u64, crc: crc.sum(), path }
+        }
+
+        fn write(&self, head: &[u8], body: Body) -> Result<(Digest, Finished), PackError> {
+            let mut output = Output::new(self.dir.path(), &self.cache).unwrap();
+            output.write_all(head).unwrap();
+            output.copy(&Digest::of(b"the content"), body).unwrap();
+            output.write_all(b"end").unwrap();
+            let before = output.digest().unwrap();
+            output.write_all(before.bytes()).unwrap();
+            Ok((before, output.finish()?))
+        }
+    }
+
+    #[test]
+    fn bytes_size_and_digests_agree_the_first_time_and_from_the_note() {
+        let bench = Bench::new();
+        let long: Vec<u8> = (0..3 * PIECE as u32 + 7).map(|n| (n >> 3) as u8).collect();
+        for (head, turns) in [(&b"head"[..], 2), (b"HEAD", 1)] {
+            let wanted = [head, &long, b"end"].concat();
+            let whole = [&wanted[..], Digest::of(&wanted).bytes()].concat();
+            for turn in 0..turns {
+                let (before, finished) = bench.write(head, bench.body(&long)).unwrap();
+                assert_eq!(before, Digest::of(&wanted), "turn {turn}");
+                assert_eq!((finished.sha256, finished.size), (Digest::of(&whole), whole.len() as u64));
+                assert_eq!(fs::read(finished.temp.path()).unwrap(), whole);
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_that_a_disk_changed_is_found_also_when_all_is_noted() {
+        let bench = Bench::new();
+        let long = vec![7; 2 * PIECE + 1];
+        for noted in [false, true] {
+            let mut body = bench.body(&long);
+            if noted {
+                bench.write(b"head", bench.body(&long)).unwrap();
+                body = bench.body(&long);
+            }
+            let mut changed = long.clone();
+            changed[PIECE + 3] ^= 1;
+            fs::write(&body.path, changed).unwrap();
+            let error = bench.write(b"head", body).err().unwrap();
+            assert!(matches!(error, PackError::Stale(_)), "{error}");
+        }
+        let mut short = bench.body(&long);
+        short.length += 1;
+        let mut output = Output::new(bench.dir.path(), &bench.cache).unwrap();
+        let error = output.copy(&Digest::of(b"x"), short).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

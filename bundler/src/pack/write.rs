@@ -106,8 +106,6 @@ pub struct Packed {
     pub sha256: Digest,
     /// Of the tarball, in bytes.
     pub size: u64,
-    /// The same tarball was there already, and was left alone.
-    pub unchanged: bool,
 }
 
 // One file of the bundle, in the order in which they are written.
@@ -150,7 +148,8 @@ pub fn pack(
         match write(&top, &items, cache, output, mtime) {
             // The damaged copy is gone; it is made again from its object.
             Err(PackError::Stale(path)) if tries == 1 => {
-                log::warn!("{} was damaged, and is made again", path.display())
+                log::warn!("{} was damaged, and is made again", path.display());
+                fs::remove_file(&path).map_err(PackError::io("remove", &path))?;
             }
             other => return other,
         }
@@ -198,7 +197,7 @@ fn write(
     mtime: u64,
 ) -> Result<Packed, PackError> {
     let path = output.join(format!("{top}.tar.gz"));
-    let out = Output::new(&path).map_err(PackError::io("write in", output))?;
+    let out = Output::new(output, cache).map_err(PackError::io("write in", output))?;
     let mut writer = Writer::new(out, top, mtime)?;
     for item in items {
         match item.content {
@@ -209,23 +208,17 @@ fn write(
             Content::Object(size) => payload(&mut writer, item, size, cache, &Payload::Object)?,
         }
     }
-    let finished = writer.finish()?.finish();
-    let Finished { sha256, size, new } = finished.map_err(PackError::io("write", &path))?;
-    let unchanged = new.is_none();
+    let Finished { sha256, size, temp } = writer.finish()?.finish()?;
     // The tarball is for the host alone; who may read it is not left to the umask.
-    match new {
-        Some(temp) => visible(temp, &path, 0o600)?,
-        None => fs::set_permissions(&path, Permissions::from_mode(0o600))
-            .map_err(PackError::io("write", &path))?,
-    }
+    visible(temp, &path, 0o600)?;
     let mut beside = NamedTempFile::new_in(output).map_err(PackError::io("write in", output))?;
     writeln!(beside, "{sha256}  {top}.tar.gz").map_err(PackError::io("write", beside.path()))?;
     visible(beside, &output.join(format!("{top}.tar.gz.sha256")), PLAIN)?;
-    Ok(Packed { name: top.to_string(), path, sha256, size, unchanged })
+    Ok(Packed { name: top.to_string(), path, sha256, size })
 }
 
 fn payload(
-    writer: &mut Writer<Output>,
+    writer: &mut Writer<Output<'_>>,
     item: &Item<'_>,
     size: u64,
     cache: &Cache,
@@ -234,17 +227,8 @@ fn payload(
     if size == 0 {
         return Ok(writer.payload(&item.path, item.mode, 0, |_| Ok(()))?);
     }
-    let mut body = Body::of(cache, &item.sha256, size, payload)?;
-    let mut crc = 0;
-    writer.payload(&item.path, item.mode, size, |out| {
-        crc = out.copy(&mut body.file, body.length)?;
-        Ok(())
-    })?;
-    if crc != body.crc {
-        fs::remove_file(&body.path).map_err(PackError::io("remove", &body.path))?;
-        return Err(PackError::Stale(body.path));
-    }
-    Ok(())
+    let body = Body::of(cache, &item.sha256, size, payload)?;
+    Ok(writer.payload(&item.path, item.mode, size, |out| out.copy(&item.sha256, body))?)
 }
 
 fn visible(temp: NamedTempFile, path: &Path, mode: u32) -> Result<(), PackError> {
