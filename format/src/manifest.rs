@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::CheckSpec;
 use crate::digest::Digest;
 use crate::name::{HostName, StepId};
+use crate::path::HostPath;
 use crate::step::{Content, Phase, Phases, Step, StepSpec};
 
 /// The format that this build writes, and the newest that it reads.
@@ -28,6 +29,9 @@ pub struct Manifest {
     pub phases: Phases,
     /// What must be true afterwards.
     pub checks: Vec<CheckSpec>,
+    /// Directories in which an exporter of the host reads figures (`*.prom`); the installer leaves its own there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<HostPath>,
 }
 
 /// How the installer knows that it is on the right host. Facts that are absent are not asked for.

@@ -21,7 +21,8 @@ ExecStart=/opt/observability/bin/prometheus --config.file=/etc/observability/pro
 [Install]
 WantedBy=multi-user.target";
 /// What runs writes: its samples and its logs.
-const LIVES: [&str; 2] = ["/var/lib/observability/prometheus", "/var/log/"];
+const LIVES: [&str; 3] =
+    ["/var/lib/observability/prometheus", "/var/lib/observability/node_exporter/textfile", "/var/log/"];
 
 /// The Prometheus of the release before, which a person would have downloaded.
 fn older() -> PathBuf {
@@ -104,6 +105,12 @@ fn by_hand_goes_on(host: &Host) {
     assert!(rules.contains("8088/tcp") && rules.contains("# by hand") && rules.contains("22/tcp"), "{rules}");
 }
 
+/// How the last run ended, as the exporter tells Prometheus.
+fn figures_say(host: &Host, result: u8) {
+    let figures = get(host, 9100, "/metrics?collect[]=textfile");
+    assert!(figures.contains(&format!("chom_deployment_last_result {result}\n")), "{figures}");
+}
+
 /// All that differs, but for what lives.
 fn differences(before: &Capture, host: &mut Host) -> Vec<String> {
     let found = Capture::diff(before, &host.capture().unwrap());
@@ -137,6 +144,10 @@ fn what_people_made_goes_on_and_comes_back() {
         let edited = "/etc/observability/blackbox_exporter/blackbox.yml";
         shell(host, &[&format!("echo '# by hand' >> {edited}")]);
         let installed = host.capture().unwrap();
+        figures_say(host, 0);
+        let said = there.installer(host, &["--yes", "--no-confirm", "--fail-at", "check"]);
+        assert_eq!(said.code, 4, "{}", said.text);
+        figures_say(host, 4);
         let said = there.installer(host, &["--yes", "--no-confirm"]);
         assert_eq!(said.code, 0, "{}", said.text);
         assert!(said.text.contains(edited), "{}", said.text);

@@ -12,7 +12,7 @@ mod payload;
 mod prepare;
 mod runs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chom_format::manifest::{BundleInfo, FORMAT, HostIdentity, Manifest, Port, Requires};
 use chom_format::step::{Content, Deb, Phases, ReleaseFile};
@@ -146,6 +146,7 @@ pub fn assemble(
         ports: ports(rendered),
         phases,
         checks: work.checks(),
+        metrics: metrics(rendered),
     };
     for id in manifest.duplicate_ids() {
         work.problems.push(Problem::whole(
@@ -263,6 +264,13 @@ fn ports(rendered: &Rendered) -> Vec<Port> {
         .map(|port| (port.value.port, Port { port: port.value.port, unit: port.value.unit.clone() }))
         .collect();
     ports.into_values().collect()
+}
+
+fn metrics(rendered: &Rendered) -> Vec<HostPath> {
+    let dirs = rendered.components.iter().flat_map(|component| &component.dirs);
+    let paths: BTreeSet<HostPath> =
+        dirs.filter(|dir| dir.value.metrics).map(|dir| dir.value.path.clone()).collect();
+    paths.into_iter().collect()
 }
 
 #[cfg(test)]

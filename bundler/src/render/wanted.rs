@@ -125,6 +125,9 @@ pub struct Dir {
     /// Holds what a service writes.
     #[serde(default)]
     pub data: bool,
+    /// Read by an exporter: the installer leaves figures of its own in it.
+    #[serde(default)]
+    pub metrics: bool,
 }
 
 /// `files:`

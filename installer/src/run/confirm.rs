@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::session::{this_program, who};
-use super::{Outcome, RunError, Session};
+use super::{Outcome, RunError, Session, figures};
 use crate::caller::Caller;
 use crate::engine::{ConfirmError, Confirmation, Ending, Engine};
 use crate::journal::Standing;
@@ -78,6 +78,7 @@ pub fn confirm(id: u64, nonce: &Nonce, progress: &Progress) -> Result<Outcome, R
     let report = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher)
         .kept_as(this_program())
         .confirm(&Confirmation { id, nonce, caller: &caller, by: &by })?;
+    figures::publish(&mut session, &report, false);
     if report.ending == Ending::Committed {
         session.remember();
     }
@@ -95,6 +96,7 @@ pub(super) fn settle(id: u64, nonce: &Nonce, kept: bool, progress: &Progress) ->
     let report = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher)
         .kept_as(this_program())
         .decline(id)?;
+    figures::publish(&mut session, &report, false);
     Ok(Outcome::of(report))
 }
 

@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::session::this_program;
-use super::{Outcome, RunError, Session};
+use super::{Outcome, RunError, Session, figures};
 use crate::engine::{Engine, boot_time};
 use crate::journal::Standing;
 use crate::sys::{SysError, interrupt};
@@ -76,10 +76,11 @@ fn take_back(
     let reports = Engine::new(&mut session.sys, session.files.clone(), hold, &mut watcher)
         .kept_as(this_program())
         .recover()?;
-    if reports.is_empty() {
+    let Some(last) = reports.last() else {
         return Err(
             SysError::other("take back", format!("transaction {id}"), "it was not found any more").into()
         );
-    }
+    };
+    figures::publish(session, last, false);
     Ok(Some(Outcome::of_all(reports)))
 }

@@ -9,7 +9,7 @@ use chom_format::{CheckSpec, HostPath, StepId, StepSpec};
 use super::detach::{self, Ticket};
 use super::session::{this_program, who};
 use super::window::Confirming;
-use super::{Outcome, RunError, Session, Waiting, early};
+use super::{Outcome, RunError, Session, Waiting, early, figures};
 use crate::check::{Before, Report, Runner};
 use crate::engine::{Ending, Engine, EngineError, ManifestChecks, Options, Order, Position, Task};
 use crate::open::{Bundle, Source};
@@ -129,6 +129,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
     engine = engine.kept_as(this_program());
     let report = engine.install(&order)?;
+    figures::publish(&mut session, &report, false);
     let (ending, id) = (report.ending, report.id);
     let outcome = Outcome::of(report);
     if ending == Ending::Committed {
@@ -171,6 +172,9 @@ fn recover_first(
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), hold, &mut watcher);
     engine = engine.kept_as(this_program());
     let reports = engine.recover()?;
+    if let Some(last) = reports.last() {
+        figures::publish(session, last, false);
+    }
     if reports.iter().any(|report| report.ending == Ending::Stuck) {
         return Ok(Some(Outcome::of_all(reports)));
     }

@@ -11,6 +11,7 @@ mod confirm;
 mod detach;
 mod early;
 mod error;
+mod figures;
 mod follow;
 mod guard;
 mod install;

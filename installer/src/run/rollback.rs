@@ -1,8 +1,8 @@
 //! Taking back: a transaction that stands, because somebody asks, or one that was cut off.
 
 use super::session::this_program;
-use super::{Outcome, RunError, Session};
-use crate::engine::{Engine, tell_at_login};
+use super::{Outcome, RunError, Session, figures};
+use crate::engine::{Engine, Report, tell_at_login};
 use crate::sys::RealSys;
 use crate::transaction::{Hold, Known};
 use crate::ui::{Progress, Watcher};
@@ -33,11 +33,21 @@ pub fn rollback(
         agreed(&wanted)?;
     }
     let Some(hold) = hold else { return Err(crate::engine::EngineError::NothingStands.into()) };
+    if !cut_off {
+        figures::withdraw(&mut session);
+    }
     let mut watcher = Watcher::new(progress);
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
     engine = engine.kept_as(this_program());
     let reports = if cut_off { engine.recover()? } else { engine.rollback(to)? };
+    publish(&mut session, &reports, !cut_off);
     Ok(Outcome::of_all(reports))
+}
+
+fn publish(session: &mut Session, reports: &[Report], asked_for: bool) {
+    if let Some(last) = reports.last() {
+        figures::publish(session, last, asked_for);
+    }
 }
 
 /// Takes back what a run that was cut off left half done.
@@ -50,6 +60,7 @@ pub fn recover(progress: &Progress) -> Result<Outcome, RunError> {
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
     engine = engine.kept_as(this_program());
     let reports = engine.recover()?;
+    publish(&mut session, &reports, false);
     Ok(if reports.is_empty() { Outcome::nothing() } else { Outcome::of_all(reports) })
 }
 

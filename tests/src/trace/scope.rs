@@ -5,6 +5,8 @@ use serde_json::Value;
 const STATE: &str = "/var/lib/chom";
 /// Scratch space and memory, which no promise is about.
 const SCRATCH: [&str; 6] = ["/var/tmp", "/tmp", "/run", "/proc", "/dev", "/sys"];
+/// Figures of runs that are over.
+const FIGURES: &str = "/var/lib/observability/node_exporter/textfile/";
 /// Before every other byte of a record.
 const HEADER: usize = 48;
 
@@ -16,7 +18,7 @@ pub(super) fn counts(path: &str) -> bool {
 /// Whether a path is the host's, and not our own.
 pub(super) fn is_hosts(path: &str) -> bool {
     // Making our own directory is announced nowhere: there is no journal yet.
-    counts(path) && !within(path, STATE) && path != "/var/lib"
+    counts(path) && !within(path, STATE) && path != "/var/lib" && !path.starts_with(FIGURES)
 }
 
 /// Whether this is the journal of a transaction.

@@ -1,0 +1,71 @@
+//! What became of the last run, as figures that an exporter of the host reads and alert rules judge.
+//!
+//! They are written behind a transaction, into the directories that the manifest that stands names for it, and are no
+//! part of what it changes or restores. Failing to write them is told in the log and fails nothing.
+
+use chom_format::{Exit, HostPath};
+
+use super::Session;
+use crate::engine::{Ending, Report};
+use crate::resource::private;
+use crate::sys::{Effect, Source, Sys};
+
+const FILE: &str = "chom_deployment.prom";
+
+/// Leaves the figures of a run that ended so; `asked_for` when to be taken back is what somebody wanted.
+pub(super) fn publish(session: &mut Session, report: &Report, asked_for: bool) {
+    let result = match report.ending {
+        // Not decided yet.
+        Ending::Exposed => return,
+        Ending::Committed => Exit::Done,
+        Ending::Restored if asked_for => Exit::Done,
+        Ending::Restored => Exit::Restored,
+        Ending::Untouched => Exit::Failed,
+        Ending::Stuck => Exit::NeedsPerson,
+    };
+    if let Err(error) = session.look_again() {
+        log::warn!("the figures of this run are not written: {error}");
+        return;
+    }
+    let text = text(result, jiff::Timestamp::now().as_second());
+    for path in files(session) {
+        // The directory is the manifest's own; it is gone when somebody removed it, and is not ours to make here.
+        if !path.parent().is_some_and(|dir| matches!(session.sys.meta(&dir), Ok(Some(_)))) {
+            continue;
+        }
+        let source = Source::Bytes(text.as_bytes());
+        let written = session.sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o644) });
+        if let Err(error) = written {
+            log::warn!("the figures of this run are not written: {error}");
+        }
+    }
+}
+
+/// Takes the figures away before the transaction that made their directory is taken back: they are nobody else's work.
+pub(super) fn withdraw(session: &mut Session) {
+    for path in files(session) {
+        if matches!(session.sys.meta(&path), Ok(Some(_)))
+            && let Err(error) = session.sys.effect(&Effect::Remove { path: &path })
+        {
+            log::warn!("{path} could not be removed: {error}");
+        }
+    }
+}
+
+fn files(session: &Session) -> Vec<HostPath> {
+    let dirs = session.installed().map(|manifest| manifest.metrics).unwrap_or_default();
+    dirs.iter().filter_map(|dir| format!("{dir}/{FILE}").parse().ok()).collect()
+}
+
+// The text format of Prometheus.
+fn text(result: Exit, at: i64) -> String {
+    let result = result.code();
+    format!(
+        "# HELP chom_deployment_last_result Exit code of the last run that changed this host: 0 done, 4 put back, 5 mixed.\n\
+         # TYPE chom_deployment_last_result gauge\n\
+         chom_deployment_last_result {result}\n\
+         # HELP chom_deployment_last_timestamp_seconds When that run ended, in seconds since 1970.\n\
+         # TYPE chom_deployment_last_timestamp_seconds gauge\n\
+         chom_deployment_last_timestamp_seconds {at}\n"
+    )
+}
