@@ -48,7 +48,7 @@ impl Default for Limits {
 type Input<R> = BufReader<Chain<Cursor<[u8; 2]>, R>>;
 
 enum Source<R> {
-    Gzip(Members<Input<R>>),
+    Gzip(Box<Members<Input<R>>>),
     Plain(Input<R>),
 }
 
@@ -86,7 +86,8 @@ impl<R: Read> Reader<R> {
             _ => ArchiveError::Read(error),
         })?;
         let input = BufReader::with_capacity(BUFFER, Cursor::new(start).chain(input));
-        let source = if is_gzip(&start) { Source::Gzip(Members::new(input)) } else { Source::Plain(input) };
+        let source =
+            if is_gzip(&start) { Source::Gzip(Box::new(Members::new(input))) } else { Source::Plain(input) };
         let is_plain = matches!(source, Source::Plain(_));
         let mut reader = Self {
             source,
