@@ -74,26 +74,31 @@ impl Plan {
         bundle: &Path,
         accepted: &[StepId],
     ) -> Result<Self, PlanError> {
-        Self::of(sys, &step::all(manifest)?, bundle, accepted)
+        let entries = step::all(manifest)?;
+        Self::of(sys, &entries, bundle, accepted, || Snapshot::read(sys, &units(&entries)))
     }
 
-    /// The same for steps that are built already.
+    /// The same for steps that are built already. `asked` gives what systemd says of their [`units`]; it is called
+    /// when the first of them decides, so that whoever asked beforehand need not wait until then.
     pub fn of(
         sys: &dyn Sys,
         entries: &[Entry],
         bundle: &Path,
         accepted: &[StepId],
+        asked: impl FnOnce() -> Result<Snapshot, SysError>,
     ) -> Result<Self, PlanError> {
-        let units = Snapshot::read(sys, &units(entries))?;
-        let context = Context {
-            bundle: bundle.to_path_buf(),
-            accepted: accepted.to_vec(),
-            units: units.into(),
-            ..Context::default()
-        };
+        let mut asked = Some(asked);
+        let mut context =
+            Context { bundle: bundle.to_path_buf(), accepted: accepted.to_vec(), ..Context::default() };
         let mut upcoming = context.clone();
         let mut steps = Vec::new();
         for entry in entries {
+            if matches!(entry.spec, StepSpec::Unit(_))
+                && let Some(asked) = asked.take()
+            {
+                context.units = asked()?.into();
+                upcoming.units = context.units.clone();
+            }
             let planned = decide(sys, entry, &upcoming).map_err(PlanError::at(&entry.id))?;
             if let Decision::Change(change) = &planned.decision {
                 upcoming.absorb(change);
@@ -171,7 +176,8 @@ fn decide(sys: &dyn Sys, entry: &Entry, context: &Context) -> Result<Planned, St
     })
 }
 
-fn units(entries: &[Entry]) -> Vec<UnitName> {
+/// The units that steps are about.
+pub fn units(entries: &[Entry]) -> Vec<UnitName> {
     let unit = |entry: &Entry| match &entry.spec {
         StepSpec::Unit(spec) => Some(spec.unit.clone()),
         _ => None,

@@ -72,7 +72,10 @@ impl Host {
     }
 
     fn plan(&self) -> Plan {
-        Plan::of(&self.sys(), &self.entries(), &self.dir.path().join("bundle"), &[]).unwrap()
+        Plan::of(&self.sys(), &self.entries(), &self.dir.path().join("bundle"), &[], || {
+            Ok(Snapshot::default())
+        })
+        .unwrap()
     }
 
     fn apply(&self) {
@@ -222,7 +225,8 @@ fn an_irreversible_command_wants_its_name_said() {
     let plan = host.plan();
     assert_eq!(plan.refusals().first().unwrap().2, "--accept c/0");
     let accepted = ["c/0".parse().unwrap()];
-    let plan = Plan::of(&host.sys(), &host.entries(), host.dir.path(), &accepted).unwrap();
+    let plan = Plan::of(&host.sys(), &host.entries(), host.dir.path(), &accepted, || Ok(Snapshot::default()))
+        .unwrap();
     assert!(plan.refusals().is_empty() && plan.show(Style::default()).contains("CANNOT BE UNDONE"));
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use chom_format::{CheckSpec, HostPath, StepId, StepSpec};
@@ -13,10 +14,11 @@ use super::{Outcome, RunError, Session, Waiting, early, figures};
 use crate::check::{Before, Report, Runner};
 use crate::engine::{Ending, Engine, EngineError, ManifestChecks, Options, Order, Position, Task};
 use crate::open::{Bundle, Source};
-use crate::plan::{Plan, PlanError};
+use crate::plan::{self, Plan, PlanError};
 use crate::preflight::{self, Findings};
 use crate::step::{self, Decision, Entry};
-use crate::sys::interrupt;
+use crate::sys::{SysError, interrupt};
+use crate::systemd::Snapshot;
 use crate::transaction::Hold;
 use crate::ui::{Event, Progress, Watcher};
 
@@ -182,6 +184,9 @@ fn recover_first(
     Ok(None)
 }
 
+/// How old an answer of systemd may be that a plan is made from.
+const FRESH: Duration = Duration::from_secs(2);
+
 fn decide(
     asked: &Install,
     bundle: &Bundle,
@@ -191,10 +196,24 @@ fn decide(
     let waiting = |what: &str| progress.show(&Event::Waiting { what });
     let ours = session.ours();
     let request = request(asked, bundle, session, &ours, &waiting);
-    let mut findings = preflight::host(&request);
-    let made = step::all(bundle.manifest()).map_err(PlanError::from).and_then(|entries| {
-        let plan = Plan::of(&session.sys, &entries, bundle.dir(), &asked.accepted)?;
-        Ok((entries, plan))
+    let entries = step::all(bundle.manifest()).map_err(PlanError::from);
+    let units = entries.as_deref().map(plan::units).unwrap_or_default();
+    // systemd takes as long to answer as all the rest takes to be looked at.
+    let (mut findings, made) = thread::scope(|scope| {
+        let ask = || Snapshot::read(&session.sys, &units);
+        let answer = scope.spawn(ask);
+        let join = || match answer.join() {
+            // Preflight may wait for whoever installs packages, and those restart services.
+            Ok(Ok(asked)) if !asked.holds(units.iter(), FRESH) => ask(),
+            Ok(answer) => answer,
+            Err(_) => Err(SysError::other("ask", "systemd", "the thread broke down")),
+        };
+        let findings = preflight::host(&request);
+        let made = entries.and_then(|entries| {
+            let plan = Plan::of(&session.sys, &entries, bundle.dir(), &asked.accepted, join)?;
+            Ok((entries, plan))
+        });
+        (findings, made)
     });
     // Of a host that is fit and has nothing to change nothing more is asked; of any other everything is, so
     // that all that is to be mended is told at once.
