@@ -22,6 +22,7 @@ pub mod open;
 pub mod plan;
 pub mod preflight;
 pub mod receipt;
+pub mod redact;
 pub mod resource;
 pub mod run;
 pub mod step;

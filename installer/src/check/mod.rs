@@ -8,14 +8,13 @@
 //! ([`Verdict::WasRed`]) and does not lead to a rollback. What counts as "before" is what a former
 //! transaction has left as healthy; on a first installation every check would be red, and mean nothing.
 //!
-//! What a report quotes of an answer is short and has no secrets in it, as far as they show ([`redact`]).
+//! What a report quotes of an answer is short and has no secrets in it, as far as they show ([`crate::redact`]).
 
 mod certificate;
 mod command;
 mod http;
 mod json;
 mod query;
-pub mod redact;
 mod report;
 mod schedule;
 mod tcp;
@@ -30,6 +29,7 @@ use chom_format::{CheckSpec, Probe, StepId};
 
 pub use report::{Report, Verdict};
 
+use crate::redact;
 use crate::sys::Sys;
 use crate::systemd::Snapshot;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chom_format::{CheckSpec, ComponentName, Probe, Severity, StepId};
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, redact};
+use super::Answer;
+use crate::redact;
 
 /// The end of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,9 +8,8 @@ use serde::Serialize;
 use crate::dpkg::Status;
 use crate::step::{Change, Decision, Detail, Planned};
 use crate::sys::{PathState, Sys, SysError};
+use crate::transaction::Files;
 
-// Where originals are kept until the next transactions push them out.
-const STORE: &str = "/var/lib/chom";
 // Packages say how much they take and not how many files they are; half the usual mean is a careful bound.
 const BYTES_PER_INODE: u64 = 8 << 10;
 const BLOCK: u64 = 4096;
@@ -44,7 +43,7 @@ impl Room {
 /// The file systems that these steps write to.
 pub(super) fn measure(sys: &dyn Sys, steps: &[Planned]) -> Result<Vec<Room>, SysError> {
     let mut rooms: BTreeMap<u64, Room> = BTreeMap::new();
-    let store: HostPath = STORE.parse().map_err(|why| SysError::other("measure", STORE, format!("{why}")))?;
+    let files = Files::standard()?;
     for planned in steps {
         let Decision::Change(change) = &planned.decision else { continue };
         for (path, bytes) in &change.writes {
@@ -54,7 +53,7 @@ pub(super) fn measure(sys: &dyn Sys, steps: &[Planned]) -> Result<Vec<Room>, Sys
         }
         let copies = copies(sys, planned, change)?;
         if copies > 0 {
-            room(sys, &mut rooms, &store)?.rollback += copies;
+            room(sys, &mut rooms, files.root())?.rollback += copies;
         }
     }
     Ok(rooms.into_values().collect())

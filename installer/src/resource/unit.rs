@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::store::below;
 use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
-use crate::step::redact;
+use crate::redact;
 use crate::sys::{Attrs, Command, Effect, Kind, Sys, SysError};
 use crate::systemd::{self, UnitState};
 

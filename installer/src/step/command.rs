@@ -5,7 +5,8 @@ use chom_format::StepId;
 use chom_format::step::CommandSpec;
 use std::time::Duration;
 
-use super::{Change, Context, Decision, Detail, Step, StepError, Undo, redact};
+use super::{Change, Context, Decision, Detail, Step, StepError, Undo};
+use crate::redact;
 use crate::resource::Resource;
 use crate::sys::{Command, Effect, Kind, Output, Sys};
 
@@ -83,7 +84,7 @@ impl CommandStep {
 
 /// A command line for people; secrets have no place in one, and are masked all the same.
 pub(super) fn shown(argv: &[String]) -> String {
-    redact::line(&argv.join(" "))
+    redact::text(&argv.join(" "))
 }
 
 /// What a program said before it failed: the end of its standard error, or of its output when that is silent.

@@ -6,7 +6,8 @@ use chom_format::step::FileSpec;
 
 use super::owners::{Owners, read_small};
 use super::place::{attr_lines, change, fresh, in_the_way, kind, parent_is_missing};
-use super::{Change, Context, Decision, Step, StepError, Upcoming, redact};
+use super::{Change, Context, Decision, Step, StepError, Upcoming};
+use crate::redact;
 use crate::resource::Resource;
 use crate::sys::{Attrs, Effect, PathState, Source, Sys, SysError, look};
 
@@ -110,7 +111,7 @@ pub(super) fn diff(before: &[u8], after: &[u8]) -> Vec<String> {
 
 fn masked(line: &str) -> String {
     match line.split_at_checked(1) {
-        Some((sign @ ("+" | "-" | " "), rest)) => format!("{sign}{}", redact::line(rest)),
+        Some((sign @ ("+" | "-" | " "), rest)) => format!("{sign}{}", redact::text(rest)),
         _ => line.to_owned(),
     }
 }
@@ -140,6 +141,6 @@ mod tests {
     #[test]
     fn secrets_in_a_diff_are_masked() {
         let lines = diff(b"user: a\npassword: old\n", b"user: a\npassword: new\n");
-        assert_eq!(lines, ["@@ -1,2 +1,2 @@", " user: a", "-password: ********", "+password: ********"]);
+        assert_eq!(lines, ["@@ -1,2 +1,2 @@", " user: a", "-password: [redacted]", "+password: [redacted]"]);
     }
 }

@@ -8,7 +8,8 @@ use chom_format::step::LinkSpec;
 use super::place::{change, in_the_way, parent_is_missing};
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
 use crate::resource::{Resource, take_away, walk};
-use crate::sys::{Effect, Kind, PathState, Sys, SysError, look};
+use crate::sys::{Effect, Kind, PathState, Sys, look};
+use crate::transaction::Files;
 
 /// See [`LinkSpec`].
 pub(super) struct LinkStep(pub LinkSpec);
@@ -81,12 +82,7 @@ impl LinkStep {
             vec![format!("-a directory of {} entries, {bytes} bytes", below.len()), format!("+{target}")];
         let mut change = change("replace", summary, path, Upcoming::Link(target.clone()), diff);
         // It is saved as a whole.
-        change.writes.push((store()?, bytes));
+        change.writes.push((Files::standard()?.root().clone(), bytes));
         Ok(Decision::Change(change))
     }
-}
-
-fn store() -> Result<HostPath, StepError> {
-    const STORE: &str = "/var/lib/chom/objects";
-    Ok(STORE.parse().map_err(|why| SysError::other("save to", STORE, format!("{why}")))?)
 }

@@ -12,7 +12,6 @@ mod link;
 mod owners;
 mod packages;
 mod place;
-pub mod redact;
 mod release;
 mod unit;
 mod validate;

@@ -11,7 +11,8 @@ use chom_format::step::UnitSpec;
 use chom_format::{Digest, HostPath};
 
 use super::place::follow;
-use super::{Change, Context, Decision, Detail, Run, Step, StepError, Undo, UnitMove, redact};
+use super::{Change, Context, Decision, Detail, Run, Step, StepError, Undo, UnitMove};
+use crate::redact;
 use crate::resource::Resource;
 use crate::sys::{Command, Effect, Kind, Sys};
 use crate::systemd::{UnitState, read_one};

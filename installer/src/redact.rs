@@ -1,8 +1,27 @@
-//! What may be quoted: short, printable, and without what looks like a secret.
+//! What must never be printed, and what may be quoted: short, printable, and without what looks like a secret. Plans,
+//! errors, logs and receipts are read by more people than a secret is meant for.
+
+use chom_format::{HostPath, Mode};
 
 const LONGEST: usize = 200;
 const MASK: &str = "[redacted]";
-const WORDS: [&str; 11] = [
+/// Parts of the names of files that hold secrets.
+const FILES: [&str; 12] = [
+    "secret",
+    "htpasswd",
+    "passwd",
+    "password",
+    "credential",
+    "token",
+    "private",
+    "id_rsa",
+    "id_ed25519",
+    ".env",
+    ".key",
+    ".pem",
+];
+/// Parts of the names of values that are secrets.
+const WORDS: [&str; 12] = [
     "password",
     "passwd",
     "passphrase",
@@ -11,10 +30,17 @@ const WORDS: [&str; 11] = [
     "api_key",
     "apikey",
     "api-key",
+    "access_key",
     "credential",
     "authorization",
     "private_key",
 ];
+
+/// Whether a file's content may not be shown at all: not readable for all, and named as secrets are.
+pub fn is_secret(path: &HostPath, mode: Mode) -> bool {
+    let name = path.as_str().to_ascii_lowercase();
+    mode.bits() & 0o004 == 0 && FILES.iter().any(|part| name.contains(part))
+}
 
 /// A quote for a report: one line of at most 200 characters, secrets masked; none when there is nothing to quote.
 pub fn snippet(text: &str) -> Option<String> {
@@ -81,7 +107,9 @@ fn value_of(rest: &str) -> Option<(usize, usize)> {
     };
     let from = rest.len() - value.len();
     let length = value.find(ends).unwrap_or(value.len());
-    (length > 0).then_some((from, from + length))
+    // `password_file: /path` names a place and not a secret.
+    let is_place = rest.get(..name_end)?.ends_with("_file") && value.starts_with('/');
+    (length > 0 && !is_place).then_some((from, from + length))
 }
 
 // `http://user:pass@host/`.
@@ -134,10 +162,23 @@ mod tests {
             ("DB_PASSWORD='a b' next", "DB_PASSWORD='[redacted]' next"),
             ("http://user:pass@10.0.0.1:9090/x", "http://[redacted]@10.0.0.1:9090/x"),
             ("a token was refused", "a token was refused"),
+            ("  password = \"x\"", "  password = \"[redacted]\""),
+            ("password_file: /etc/x", "password_file: /etc/x"),
+            ("password:", "password:"),
+            ("listen 80; # no secret", "listen 80; # no secret"),
             ("mail to a@b.c", "mail to a@b.c"),
         ] {
             assert_eq!(text(said), shown);
         }
+    }
+
+    #[test]
+    fn a_secret_file_is_closed_and_named_so() {
+        let secret = |path: &str, mode: &str| is_secret(&path.parse().unwrap(), mode.parse().unwrap());
+        assert!(secret("/etc/nginx/observability.htpasswd", "0640"));
+        assert!(secret("/etc/x/secrets/smtp", "0600"));
+        assert!(!secret("/etc/x/secrets/smtp", "0644"));
+        assert!(!secret("/etc/prometheus/prometheus.yml", "0640"));
     }
 
     #[test]
