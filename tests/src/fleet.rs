@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chom_bundle::rehearse::{Cancel, Host, HostPlan, Lab, LabOptions, Talk};
 use chom_format::Manifest;
@@ -154,6 +154,8 @@ pub struct Unpacked {
 
 /// Where the suites put bundles: scratch space, which no comparison counts.
 const UPLOAD: &str = "/var/tmp/suite";
+/// A recovery takes seconds, and services that it starts again some more.
+const RECOVERY: Duration = Duration::from_secs(300);
 
 /// Copies a tarball to a host and unpacks it there.
 pub fn unpack(host: &Host, tarball: &Path) -> Unpacked {
@@ -174,6 +176,23 @@ pub fn must(host: &Host, argv: &[&str]) -> String {
 /// Runs lines of shell inside a host, all of which must succeed.
 pub fn shell(host: &Host, lines: &[&str]) -> String {
     must(host, &["sh", "-e", "-c", &lines.join("\n")])
+}
+
+/// Waits until the host has taken back by itself what was cut off.
+pub fn recovered(host: &Host, what: &str) {
+    let begun = Instant::now();
+    loop {
+        let unit = host.exec(&["test", "-e", "/etc/systemd/system/chom-recover.service"]).unwrap();
+        let at_work = host.exec(&["systemctl", "is-active", "chom-recover-end.service"]).unwrap();
+        if unit.code != 0 && !["active", "activating"].contains(&at_work.text().trim()) {
+            return;
+        }
+        if begun.elapsed() > RECOVERY || at_work.text().trim() == "failed" {
+            let said = must(host, &["journalctl", "-b", "--no-pager", "-u", "chom-recover*"]);
+            panic!("{what}: the host did not recover:\n{said}");
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// What the installer did: its exit code and all that it said.

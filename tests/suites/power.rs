@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use chom_bundle::rehearse::{Cancel, Capture, Host};
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{Unpacked, bundle, must, on_host, unpack};
+use chom_tests::fleet::{Unpacked, bundle, must, on_host, recovered, unpack};
 
 /// A run takes half a minute, a recovery less.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -29,7 +29,7 @@ fn the_power_fails_in_the_middle_of_an_installation() {
             let Some(step) = moment(number, steps) else { break };
             steps = cut_in(host, &there, step);
             host.boot().unwrap();
-            recovered(host, step);
+            recovered(host, &format!("step {step}"));
             let differences = Capture::diff(&before, &host.capture().unwrap());
             assert_eq!(differences, Vec::new(), "the power failed in step {step}");
             let status = there.installer(host, &["status"]);
@@ -108,21 +108,4 @@ fn logs(host: &Host) -> Vec<PathBuf> {
         .unwrap_or_default();
     logs.sort();
     logs
-}
-
-/// Waits until the host has taken back by itself what was cut off.
-fn recovered(host: &Host, step: usize) {
-    let begun = Instant::now();
-    loop {
-        let unit = host.exec(&["test", "-e", "/etc/systemd/system/chom-recover.service"]).unwrap();
-        let at_work = host.exec(&["systemctl", "is-active", "chom-recover-end.service"]).unwrap();
-        if unit.code != 0 && !["active", "activating"].contains(&at_work.text().trim()) {
-            return;
-        }
-        if begun.elapsed() > PATIENCE || at_work.text().trim() == "failed" {
-            let said = must(host, &["journalctl", "-b", "--no-pager", "-u", "chom-recover*"]);
-            panic!("step {step}: the host did not recover:\n{said}");
-        }
-        thread::sleep(Duration::from_millis(200));
-    }
 }

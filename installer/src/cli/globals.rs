@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::sys::Fault;
 use crate::ui::{Color, Talk};
 
 /// Options that every command takes.
@@ -20,6 +21,9 @@ pub struct Globals {
     /// Say more
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    /// Rehearsal: let an effect go wrong, as in `kill-after@120`
+    #[arg(long, global = true, hide = true, value_name = "KIND@NUMBER")]
+    pub fault: Option<Fault>,
 }
 
 impl Globals {

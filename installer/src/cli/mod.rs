@@ -30,6 +30,7 @@ pub use context::Ctx;
 pub use error::Error;
 pub use globals::Globals;
 
+use crate::sys;
 use crate::ui::Printer;
 
 /// Installs, verifies and rolls back a bundle on this host, with no network and no library.
@@ -91,6 +92,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return Exit::BadInput.code().into();
         }
     };
+    let fault = cli.globals.fault;
+    if let Some(fault) = fault {
+        sys::arm(fault);
+    }
     let mut ctx = Ctx::new(cli.globals);
     let exit = match cli.command.run(&mut ctx) {
         Ok(exit) => exit,
@@ -99,6 +104,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             error.exit()
         }
     };
+    if let Some(fault) = fault {
+        ctx.printer.always(format_args!("{fault}: {} effects in all", sys::effects()));
+    }
     finish(&ctx.printer, exit).code().into()
 }
 

@@ -23,6 +23,7 @@ pub use error::SysError;
 pub use look::{behind, look, state_of};
 pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
 pub use real::RealSys;
+pub use real::fault::{Fault, arm, effects};
 pub use view::{Laid, Layer, Under};
 
 /// How the temporary names begin that a cut off write may leave; whoever holds the lock may remove them.

@@ -4,6 +4,7 @@
 //! program started here would look at this machine and not at that root.
 
 mod attrs;
+pub(super) mod fault;
 mod put;
 mod remove;
 mod tree;
@@ -73,7 +74,9 @@ impl RealSys {
     fn batch(&self, effects: &[Effect<'_>]) -> Result<(), SysError> {
         let mut devices: Vec<(u64, File)> = Vec::new();
         for effect in effects {
+            let turn = fault::before(effect)?;
             let touched = self.perform(effect, false)?;
+            turn.over();
             let file = File::open(&touched).map_err(SysError::io("open", touched.display()))?;
             let device = file.metadata().map_err(SysError::io("stat", touched.display()))?.dev();
             if !devices.iter().any(|(known, _)| *known == device) {
@@ -199,18 +202,24 @@ impl Sys for RealSys {
 
     fn effect(&mut self, effect: &Effect<'_>) -> Result<Output, SysError> {
         log::trace!("{}", effect.describe());
+        if let Effect::Batch(effects) = effect {
+            self.batch(effects)?;
+            return Ok(Output::default());
+        }
+        let turn = fault::before(effect)?;
+        let mut output = Output::default();
         match effect {
             Effect::Run(command) => {
                 self.on_host(command)?;
-                return child::run(command);
+                output = child::run(command)?;
             }
-            Effect::Batch(effects) => self.batch(effects)?,
             Effect::Sync => self.sync()?,
             effect => {
                 self.perform(effect, true)?;
             }
         }
-        Ok(Output::default())
+        turn.over();
+        Ok(output)
     }
 }
 

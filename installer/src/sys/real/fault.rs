@@ -1,0 +1,133 @@
+//! A rehearsal aid: something goes wrong at one effect of this process. What the model of a host is put through in
+//! tests, the real program goes through on a real one.
+//!
+//! Effects are counted from 1 over every door of the process, each of a batch for itself. Nothing is armed unless
+//! the command line says so.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::sys::signal::{Signal, raise};
+
+use super::{Effect, SysError};
+
+static ARMED: OnceLock<Fault> = OnceLock::new();
+static EFFECTS: AtomicU64 = AtomicU64::new(0);
+
+/// What goes wrong, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    kind: Kind,
+    at: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It fails, and has not happened.
+    Fail,
+    /// The same, since the disk is full.
+    Full,
+    /// The process is killed before it.
+    KillBefore,
+    /// The process is killed after it.
+    KillAfter,
+    /// The process stops before it, for whoever cuts the power of the host.
+    Stop,
+}
+
+const KINDS: [(&str, Kind); 5] = [
+    ("fail", Kind::Fail),
+    ("full", Kind::Full),
+    ("kill-before", Kind::KillBefore),
+    ("kill-after", Kind::KillAfter),
+    ("stop", Kind::Stop),
+];
+
+/// A text that is no fault.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no fault: fail, full, kill-before, kill-after or stop, then @ and the number of an effect")]
+pub struct FaultError(String);
+
+impl FromStr for Fault {
+    type Err = FaultError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = || {
+            let (name, at) = text.split_once('@')?;
+            let (_, kind) = KINDS.iter().find(|(known, _)| *known == name)?;
+            Some(Self { kind: *kind, at: at.parse().ok()? })
+        };
+        parsed().ok_or_else(|| FaultError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = KINDS.iter().find(|(_, kind)| *kind == self.kind).map_or("", |(name, _)| name);
+        write!(f, "{name}@{}", self.at)
+    }
+}
+
+/// Lets it happen once its effect comes.
+pub fn arm(fault: Fault) {
+    // A second one would be a second command line.
+    let _ = ARMED.set(fault);
+}
+
+/// How many effects there were so far.
+pub fn effects() -> u64 {
+    EFFECTS.load(Ordering::SeqCst)
+}
+
+/// One effect comes.
+pub(super) fn before(effect: &Effect<'_>) -> Result<Turn, SysError> {
+    let number = EFFECTS.fetch_add(1, Ordering::SeqCst) + 1;
+    let Some(fault) = ARMED.get().filter(|fault| fault.at == number) else { return Ok(Turn(false)) };
+    match fault.kind {
+        Kind::Fail => return Err(SysError::Injected(effect.describe())),
+        Kind::Full => {
+            return Err(SysError::io("write", effect.describe())(io::ErrorKind::StorageFull.into()));
+        }
+        Kind::KillBefore => end(Signal::SIGKILL),
+        Kind::Stop => end(Signal::SIGSTOP),
+        Kind::KillAfter => {}
+    }
+    Ok(Turn(fault.kind == Kind::KillAfter))
+}
+
+/// The effect in hand; whether it is the last one of this process.
+#[must_use]
+pub(super) struct Turn(bool);
+
+impl Turn {
+    /// It has happened.
+    pub(super) fn over(self) {
+        if self.0 {
+            end(Signal::SIGKILL);
+        }
+    }
+}
+
+fn end(signal: Signal) {
+    if let Err(error) = raise(signal) {
+        log::error!("the fault that was asked for did not happen: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_read_and_written() {
+        for text in ["fail@1", "full@20", "kill-before@3", "kill-after@4", "stop@5"] {
+            assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
+        }
+        for text in ["", "fail", "fail@", "fail@x", "kill@3", "@3"] {
+            assert!(text.parse::<Fault>().is_err(), "{text}");
+        }
+    }
+}

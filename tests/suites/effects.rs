@@ -1,0 +1,217 @@
+//! A fault at an effect of the real program on a real host: it fails, meets a full disk, is killed before or after it,
+//! or the power of the whole host is cut at it; on a bare host, and in an upgrade of an older bundle. Whatever it was,
+//! the host is as before or as after, and the exit code says which.
+//!
+//! The usual run takes a seeded sample. `CHOM_CASES=n` takes n effects of each kind; `CHOM_MATRIX=full` every effect.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chom_bundle::rehearse::{Cancel, Capture, Host};
+use chom_format::manifest::Suite;
+use chom_tests::fleet::{Said, Unpacked, build, bundle, must, on_host, recovered, scratch, unpack};
+
+const PATIENCE: Duration = Duration::from_secs(300);
+const KINDS: [&str; 5] = ["fail", "full", "kill-before", "kill-after", "stop"];
+/// Fixed, so that a case can be seen again.
+const SEED: u64 = 0x6566_6665_6374;
+/// What services write while they run.
+const LIVES: [&str; 3] =
+    ["/var/lib/observability/prometheus", "/var/lib/observability/node_exporter/textfile", "/var/log/"];
+const KILLED: i32 = 128 + 9;
+
+/// The host that faults are let loose on.
+struct Place<'a> {
+    host: &'a mut Host,
+    there: Unpacked,
+    before: Capture,
+    /// Transactions that stand before each case.
+    standing: usize,
+    effects: u64,
+}
+
+impl<'a> Place<'a> {
+    /// Counts the effects of an installation that nothing happens to, and takes it back.
+    fn new(host: &'a mut Host, there: Unpacked, standing: usize) -> Self {
+        let before = host.capture().unwrap();
+        let mut place = Self { host, there, before, standing, effects: 0 };
+        let said = place.install("fail@0");
+        assert_eq!(said.code, 0, "{}", said.text);
+        let count = said.text.lines().find_map(|line| line.strip_prefix("fail@0: ")?.split(' ').next());
+        place.effects = count.unwrap().parse().unwrap();
+        place.after("counting");
+        println!("{} effects", place.effects);
+        place
+    }
+
+    fn install(&self, fault: &str) -> Said {
+        self.there.installer(self.host, &["install", "--yes", "--no-confirm", "--fault", fault])
+    }
+
+    fn case(&mut self, kind: &str, at: u64) {
+        let what = format!("{kind}@{at}");
+        let said = match kind {
+            "stop" => self.power_cut(&what),
+            _ => self.install(&what),
+        };
+        println!("{what}: {}", said.code);
+        let killed = said.code == KILLED;
+        assert!(killed || matches!(said.code, 0 | 1 | 4), "{what}: {}", said.text);
+        assert!(killed || said.text.contains("host is now: "), "{what}: {}", said.text);
+        if killed && kind != "stop" {
+            let said = self.there.installer(self.host, &["recover"]);
+            assert_eq!(said.code, 0, "{what}, recover: {}", said.text);
+        }
+        self.settled(&what, said.code);
+    }
+
+    /// The host is as before; or as after, and then it goes back.
+    fn settled(&mut self, what: &str, code: i32) {
+        let stand = self.stand();
+        assert!(stand == self.standing || stand == self.standing + 1, "{what}: {stand} transactions stand");
+        assert!(code != 0 || stand > self.standing, "{what}: told to be done, and nothing stands");
+        assert!(
+            !matches!(code, 1 | 4) || stand == self.standing,
+            "{what}: told to be put back, and it stands"
+        );
+        if stand > self.standing {
+            return self.after(what);
+        }
+        self.as_before(what);
+    }
+
+    fn stand(&self) -> usize {
+        let history: serde_json::Value =
+            serde_json::from_str(&self.there.installer(self.host, &["history", "--json"]).text).unwrap();
+        let transactions = history["transactions"].as_array().unwrap();
+        transactions.iter().filter(|one| one["state"] == "committed").count()
+    }
+
+    fn after(&mut self, what: &str) {
+        let again = self.there.installer(self.host, &["install", "--yes"]);
+        assert_eq!(again.code, 0, "{what}, again: {}", again.text);
+        assert!(again.text.contains("nothing to do"), "{what}, again: {}", again.text);
+        let back = self.there.installer(self.host, &["rollback", "--yes"]);
+        assert_eq!(back.code, 0, "{what}, rollback: {}", back.text);
+        self.as_before(what);
+    }
+
+    fn as_before(&mut self, what: &str) {
+        let found = Capture::diff(&self.before, &self.host.capture().unwrap());
+        let differences: Vec<String> = found
+            .iter()
+            .filter(|found| !LIVES.iter().any(|place| found.name.starts_with(place)))
+            .map(|found| format!("{found:?}"))
+            .collect();
+        assert_eq!(differences, Vec::<String>::new(), "{what}");
+    }
+
+    /// Cuts the power of the host while the program stands still before its effect.
+    fn power_cut(&mut self, fault: &str) -> Said {
+        let program = format!("{}/chom-install", self.there.folder);
+        let argv = [&program, "install", "--yes", "--no-confirm", "--fault", fault];
+        let tool = self.host.inside(&argv).unwrap().limit(PATIENCE);
+        let run = thread::spawn(move || tool.run(&Cancel::default()));
+        let begun = Instant::now();
+        let stands_still = ["sh", "-c", "grep -ls '^State:.T' /proc/[0-9]*/status || true"];
+        loop {
+            if run.is_finished() {
+                let ran = run.join().unwrap().unwrap();
+                return Said { code: ran.code, text: ran.tail() };
+            }
+            if !must(self.host, &stands_still).trim().is_empty() {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{fault}: neither reached nor ended");
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.host.cut().unwrap();
+        // What became of a connection whose other end is gone says nothing.
+        let _ = run.join();
+        self.host.boot().unwrap();
+        recovered(self.host, fault);
+        Said { code: KILLED, text: String::new() }
+    }
+
+    /// A second fault at effects of the recovery of a run that was killed.
+    fn recovery(&mut self, at: u64, stride: u64) {
+        let mut second = 1;
+        loop {
+            let what = format!("kill-after@{at}, then kill-after@{second}");
+            assert_eq!(self.install(&format!("kill-after@{at}")).code, KILLED, "{what}");
+            let said =
+                self.there.installer(self.host, &["recover", "--fault", &format!("kill-after@{second}")]);
+            println!("{what}: {}", said.code);
+            assert!(matches!(said.code, 0 | KILLED), "{what}: {}", said.text);
+            if said.code == KILLED {
+                let said = self.there.installer(self.host, &["recover"]);
+                assert_eq!(said.code, 0, "{what}: {}", said.text);
+            }
+            self.settled(&what, KILLED);
+            if said.code == 0 {
+                return;
+            }
+            second += stride;
+        }
+    }
+
+    fn all(&mut self, cases: usize) {
+        let full = env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full");
+        let mut seed = SEED;
+        for number in 0..if full { self.effects as usize } else { cases } {
+            for kind in KINDS {
+                let at = if full { number as u64 + 1 } else { 1 + next(&mut seed) % self.effects };
+                self.case(kind, at);
+            }
+        }
+        for third in 1..if full { 10 } else { 2 } {
+            let at = if full { self.effects * third / 10 } else { self.effects / 2 };
+            self.recovery(at, if full { 1 } else { 97 });
+        }
+    }
+}
+
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+fn cases(usual: usize) -> usize {
+    env::var("CHOM_CASES").ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
+}
+
+/// The first boot of a host writes what no later one does.
+fn settle(host: &mut Host) {
+    host.cut().unwrap();
+    host.boot().unwrap();
+}
+
+fn older() -> PathBuf {
+    let set =
+        ["mentat.components.prometheus.retention=7d", "mentat.components.blackbox_exporter.enabled=false"];
+    build(Suite::Trixie, Path::new(&scratch("bundle-older")), &set)
+}
+
+#[test]
+fn a_fault_at_an_effect_of_an_installation() {
+    on_host(Suite::Trixie, |host| {
+        settle(host);
+        let there = unpack(host, &bundle(Suite::Trixie));
+        Place::new(host, there, 0).all(cases(2));
+    });
+}
+
+#[test]
+fn a_fault_at_an_effect_of_an_upgrade() {
+    on_host(Suite::Trixie, |host| {
+        settle(host);
+        let said = unpack(host, &older()).installer(host, &["install", "--yes", "--no-confirm"]);
+        assert_eq!(said.code, 0, "{}", said.text);
+        let there = unpack(host, &bundle(Suite::Trixie));
+        Place::new(host, there, 1).all(cases(1));
+    });
+}
