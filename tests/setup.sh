@@ -10,6 +10,7 @@ declare -A brings=(
     [mmdebstrap]=mmdebstrap
     [ip]=iproute2 [nft]=nftables
     [strace]=strace
+    [mkfs.ext4]=e2fsprogs [btrfs]=btrfs-progs
     [ssh]=openssh-client [dpkg-deb]=dpkg [gpgv]=gpgv
 )
 missing=()

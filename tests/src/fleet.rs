@@ -67,13 +67,19 @@ hosts:
 
 /// The bundle of a stack that is not ours, of a few megabytes, with further `--set` values.
 pub fn shop(name: &str, set: &[&str]) -> PathBuf {
-    let output = scratch(&format!("shop-{name}"));
+    of_stack("shop", name, set)
+}
+
+/// The bundle of a stack of the suites' own, `tests/suites/<stack>`.
+pub fn of_stack(stack: &str, name: &str, set: &[&str]) -> PathBuf {
+    let output = scratch(&format!("{stack}-{name}"));
     clear(&output);
     let inventory = output.join("inventory.yaml");
-    std::fs::write(&inventory, SHOP).unwrap_or_else(|error| panic!("{}: {error}", inventory.display()));
+    std::fs::write(&inventory, SHOP.replace("[shop]", &format!("[{stack}]")))
+        .unwrap_or_else(|error| panic!("{}: {error}", inventory.display()));
     let mut command = Command::new(dist("chom-bundle"));
     command.arg("--inventory").arg(&inventory);
-    command.arg("--targets").arg(checkout().join("tests/suites/shop"));
+    command.arg("--targets").arg(checkout().join("tests/suites").join(stack));
     for value in set {
         command.arg("--set").arg(value);
     }

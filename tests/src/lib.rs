@@ -3,6 +3,7 @@
 //! Suites use the static binaries under `dist/`, as a user gets them, never a debug build. A suite that
 //! needs root or a tool fails when it is missing: nothing here passes by being skipped.
 
+pub mod disk;
 pub mod fleet;
 pub mod trace;
 

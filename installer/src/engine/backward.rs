@@ -11,7 +11,8 @@ use super::report::{Ending, Failure, Report};
 use super::{Engine, Event, Open, boot};
 use crate::journal::Record;
 use crate::resource::{Resource, Restored, Saved};
-use crate::sys::{Command, Effect, SysError, interrupt};
+use crate::sys::{Command, Effect, interrupt};
+use crate::transaction::release;
 
 impl Engine<'_> {
     /// Turns a run back that has failed.
@@ -36,8 +37,11 @@ impl Engine<'_> {
         self.hold.say(&format!("taking back transaction {}", open.id));
         let (id, resources) = (open.id, open.state.saved.len());
         self.tell(open, &Event::RollingBack { id, cause, resources });
-        let mut broken = self.note_if_possible(open, &Record::RollingBack { cause: cause.to_owned() });
+        let rolling_back = Record::RollingBack { cause: cause.to_owned() };
+        let refused = self.note_if_possible(open, &rolling_back);
         self.release_reserve(open);
+        // Under a quota that is used up not even the journal's own space can be written before some is given up.
+        let mut broken = refused.and_then(|_| self.note_if_possible(open, &rolling_back));
         if self.paths_are_due(open) {
             self.quiesce(open);
         }
@@ -186,14 +190,7 @@ impl Engine<'_> {
     }
 
     fn release_reserve(&mut self, open: &mut Open) {
-        let release = |sys: &mut dyn crate::sys::Sys, path| -> Result<(), SysError> {
-            if sys.meta(&path)?.is_some() {
-                sys.effect(&Effect::Remove { path: &path })?;
-            }
-            Ok(())
-        };
-        let released = self.files.of(open.id, "reserve").and_then(|path| release(self.sys, path));
-        if let Err(error) = released {
+        if let Err(error) = release(self.sys, &self.files, open.id) {
             let text = format!("the space kept for this could not be released: {error}");
             self.tell(open, &Event::Note { text: &text });
         }

@@ -9,7 +9,7 @@ use crate::journal::{Begin, Journal, Record, State};
 use crate::resource::{Resource, private};
 use crate::step::Detail;
 use crate::sys::{Effect, Source, Sys, look};
-use crate::transaction::list;
+use crate::transaction::{Reserve, list};
 
 const JOURNAL_FORMAT: u32 = 1;
 
@@ -37,7 +37,8 @@ impl Engine<'_> {
         let journal = Journal::create(self.sys, self.files.of(id, "journal")?)?;
         let log = Log::open(&self.files.of(id, "log")?.under(self.sys.root()));
         let store = self.files.store(id)?;
-        let mut open = Open { id, journal, state: State::default(), store, reserved: 0, records: 0, log };
+        let (state, reserve) = (State::default(), Reserve::default());
+        let mut open = Open { id, journal, state, store, reserve, records: 0, log };
         let begin = Begin {
             format: JOURNAL_FORMAT,
             id,

@@ -82,7 +82,9 @@ impl Explain for EngineError {
                 "the host was left alone; the journal and the originals lie in /var/lib/chom".to_owned()
             }
             Self::Step(StepError::Refused { hint, .. }) => return hint.clone(),
-            Self::Journal(_) | Self::Step(_) | Self::Sys(_) => return None,
+            Self::Journal(JournalError::Sys(error))
+            | Self::Step(StepError::Sys(error))
+            | Self::Sys(error) => return error.hint(),
         })
     }
 

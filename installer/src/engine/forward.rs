@@ -153,9 +153,7 @@ impl Engine<'_> {
             let saved = resource.restore().save(self.sys, &open.store)?;
             let room = self.room_for(open, &resource, &saved)?;
             if room > 0 {
-                open.reserved += room;
-                let path = self.files.of(open.id, "reserve")?;
-                self.sys.effect(&Effect::Reserve { path: &path, bytes: open.reserved })?;
+                open.reserve.keep(self.sys, &self.files, open.id, &resource.room_at()?, room)?;
             }
             open.room_for(&resource);
             open.note(self.sys, &Record::Saved { resource, saved })?;
@@ -302,7 +300,7 @@ impl Stop {
             Self::Step(error) => {
                 let hint = match &error {
                     StepError::Refused { hint, .. } => hint.clone(),
-                    StepError::Sys(_) => None,
+                    StepError::Sys(error) => error.hint(),
                 };
                 Failure { step, message: error.to_string(), hint }
             }

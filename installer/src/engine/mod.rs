@@ -68,7 +68,7 @@ pub use report::{Ending, Failure, Report, RunFailed};
 use crate::journal::{Journal, JournalError, Record, State};
 use crate::resource::{Resource, Store};
 use crate::sys::Sys;
-use crate::transaction::{Files, Hold};
+use crate::transaction::{Files, Hold, Reserve};
 
 /// What the way back notes of one resource, beside its name.
 const RECORDS_OF_ONE: u64 = 2 << 10;
@@ -94,8 +94,8 @@ struct Open {
     journal: Journal,
     state: State,
     store: Store,
-    /// Bytes that the reserve holds for the way back.
-    reserved: u64,
+    /// Space that is kept for the way back.
+    reserve: Reserve,
     /// Bytes that the records of the way back may take.
     records: u64,
     log: log::Log,

@@ -8,7 +8,7 @@ use super::report::{Ending, Report};
 use super::{Engine, EngineError, Event, Open};
 use crate::journal::{BootTime, Standing, State};
 use crate::sys::interrupt;
-use crate::transaction::{Known, list};
+use crate::transaction::{Known, Reserve, list};
 
 impl Engine<'_> {
     /// Takes back what a run that was cut off left half done, and what nobody has confirmed in time; a window
@@ -80,7 +80,8 @@ impl Engine<'_> {
     pub(super) fn reopen(&self, known: Known) -> Result<Open, EngineError> {
         let Known { id, state, journal } = known;
         let log = Log::open(&self.files.of(id, "log")?.under(self.sys.root()));
-        Ok(Open { id, journal, state, store: self.files.store(id)?, reserved: 0, records: 0, log })
+        let (store, reserve) = (self.files.store(id)?, Reserve::default());
+        Ok(Open { id, journal, state, store, reserve, records: 0, log })
     }
 
     /// Why nothing may begin while this transaction is open.

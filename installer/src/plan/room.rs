@@ -55,6 +55,12 @@ pub(super) fn measure(sys: &dyn Sys, steps: &[Planned]) -> Result<Vec<Room>, Sys
         if copies > 0 {
             room(sys, &mut rooms, files.root())?.rollback += copies;
         }
+        for (path, bytes) in planned.seen.iter().map(|(path, state)| (path, size(state))) {
+            // There the way back keeps its room beside the copy.
+            if bytes > 0 && device(sys, path)? != device(sys, &store)? {
+                room(sys, &mut rooms, path)?.rollback += bytes;
+            }
+        }
     }
     Ok(rooms.into_values().collect())
 }
@@ -77,6 +83,18 @@ fn room<'a>(
     }))
 }
 
+// A name is written into its directory; what a link of that name leads to is no concern.
+fn device(sys: &dyn Sys, path: &HostPath) -> Result<u64, SysError> {
+    Ok(sys.space(&path.parent().unwrap_or_else(HostPath::root))?.device)
+}
+
+fn size(state: &PathState) -> u64 {
+    match state {
+        PathState::File { size, .. } => size.next_multiple_of(BLOCK),
+        _ => 0,
+    }
+}
+
 fn inodes(change: &Change, bytes: u64) -> u64 {
     match &change.detail {
         Detail::Packages { .. } => bytes / BYTES_PER_INODE,
@@ -85,10 +103,6 @@ fn inodes(change: &Change, bytes: u64) -> u64 {
 }
 
 fn copies(sys: &dyn Sys, planned: &Planned, change: &Change) -> Result<u64, SysError> {
-    let size = |state: &PathState| match state {
-        PathState::File { size, .. } => size.next_multiple_of(BLOCK),
-        _ => 0,
-    };
     let files: u64 = planned.seen.iter().map(|(_, state)| size(state)).sum();
     let Detail::Packages { moves } = &change.detail else { return Ok(files) };
     let status = Status::read(sys)?;

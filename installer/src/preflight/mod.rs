@@ -13,7 +13,6 @@ mod identity;
 mod immutable;
 mod lock;
 mod machine;
-mod mounts;
 mod packages;
 mod ports;
 mod proc;

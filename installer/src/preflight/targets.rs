@@ -6,11 +6,11 @@ use std::fs;
 use chom_format::HostPath;
 use chom_format::step::Phase;
 
+use super::Finding;
 use super::immutable::is_immutable;
-use super::{Finding, mounts};
 use crate::plan::Plan;
 use crate::step::{Decision, Detail, Planned, Upcoming};
-use crate::sys::{Kind, Sys};
+use crate::sys::{Kind, Sys, mounts};
 
 const SHOWN: usize = 10;
 /// Links that every merged Debian system has.

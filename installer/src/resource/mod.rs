@@ -233,6 +233,19 @@ impl Resource {
         }
     }
 
+    /// The directory in whose file system it takes room when it is put back.
+    pub(crate) fn room_at(&self) -> Result<HostPath, SysError> {
+        let place = match self {
+            Self::Path { path, .. } | Self::Folder { path } => {
+                return Ok(path.parent().unwrap_or_else(HostPath::root));
+            }
+            Self::Listing { path } => return Ok(path.clone()),
+            Self::System { .. } => "/usr",
+            Self::Account { .. } | Self::Unit { .. } | Self::Firewall => "/etc",
+        };
+        place.parse().map_err(|why| SysError::other("name", place, format!("{why}")))
+    }
+
     /// Paths that are put back with it, one by one.
     pub(crate) fn own_paths(&self) -> Vec<HostPath> {
         match self {

@@ -89,7 +89,8 @@ impl Explain for RunError {
             Self::NoTicket(_) => Some("chom-install install --detach".to_owned()),
             Self::NotRoot => Some("sudo ./chom-install".to_owned()),
             Self::NoSuchStep(_) => Some("chom-install plan --all names them".to_owned()),
-            Self::Plan(_) | Self::Journal(_) | Self::Sys(_) | Self::NotAgreed => None,
+            Self::Journal(JournalError::Sys(error)) | Self::Sys(error) => error.hint(),
+            Self::Plan(_) | Self::Journal(_) | Self::NotAgreed => None,
         }
     }
 

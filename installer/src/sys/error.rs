@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chom_format::Digest;
 
+use super::lack::Lack;
+
 /// A look, question or effect that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SysError {
@@ -17,6 +19,18 @@ pub enum SysError {
         object: String,
         /// The system's words.
         source: io::Error,
+    },
+    /// A file system had no room for it, or cannot be written.
+    #[error("{operation} {object}: {source}: {lack}")]
+    Room {
+        /// In the infinitive.
+        operation: &'static str,
+        /// Path.
+        object: String,
+        /// The system's words.
+        source: io::Error,
+        /// Where, and how much was wanted.
+        lack: Box<Lack>,
     },
     /// Bytes were not those expected; nothing of them is visible.
     #[error("content of {object} is {found}, not {wanted}")]
@@ -60,6 +74,14 @@ impl SysError {
     /// Wraps an I/O error with what was being done, for `map_err`.
     pub fn io(operation: &'static str, object: impl ToString) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { operation, object: object.to_string(), source }
+    }
+
+    /// The act that mends it, where one is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Room { lack, .. } => Some(lack.remedy()),
+            _ => None,
+        }
     }
 
     /// An error of our own making, where the system had no objection.

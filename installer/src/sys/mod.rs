@@ -12,14 +12,17 @@ mod error;
 pub(crate) mod fault;
 pub mod index;
 pub mod interrupt;
+mod lack;
 mod look;
 mod meta;
+pub(crate) mod mounts;
 mod real;
 pub mod view;
 
 pub use command::{Command, Output};
 pub use effect::{Effect, Source};
 pub use error::SysError;
+pub use lack::{Lack, Lacking};
 pub use look::{behind, look, state_of};
 pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
 pub use real::RealSys;
@@ -28,6 +31,9 @@ pub use view::{Laid, Layer, Under};
 
 /// How the temporary names begin that a cut off write may leave; whoever holds the lock may remove them.
 pub const TEMPORARY: &str = ".chom-tmp-";
+
+/// How the names begin under which space for a way back is kept outside the state directory.
+pub const RESERVE: &str = ".chom-reserve-";
 
 use std::io::Read;
 use std::path::Path;
@@ -59,7 +65,8 @@ pub trait Sys: Sync {
         Ok(digest)
     }
 
-    /// The names in a directory, sorted; empty when there is no such directory.
+    /// The names in a directory, sorted; empty when there is no such directory. Space that is kept for a way back,
+    /// see [`RESERVE`], is not among them: it is no part of what a directory was or will be.
     fn list(&self, dir: &HostPath) -> Result<Vec<String>, SysError>;
 
     /// Space left on the file system that holds a path (or its nearest existing parent).

@@ -40,6 +40,16 @@ impl Files {
         self.join(&format!("transactions/{id:06}/{name}"))
     }
 
+    /// Where space for the way back is kept on the file system of the state directory.
+    pub fn reserve(&self, id: u64) -> Result<HostPath, SysError> {
+        self.of(id, "reserve")
+    }
+
+    /// The places on other file systems where some is kept.
+    pub fn reserves(&self, id: u64) -> Result<HostPath, SysError> {
+        self.of(id, "reserves.json")
+    }
+
     /// Objects and attic of one transaction.
     pub fn store(&self, id: u64) -> Result<Store, SysError> {
         Ok(Store { objects: self.join("objects")?, attic: self.join(&format!("attic/{id:06}"))? })
@@ -92,7 +102,11 @@ impl Files {
             let mtime = sys.meta(&parent)?.map_or(private(0).mtime, |meta| meta.mtime);
             self.make(sys, &Attrs { mtime, ..private(0o700) })?;
         }
-        if let (true, Some(own)) = (sys.list(&self.root)?.is_empty(), sys.meta(&self.root)?) {
+        let (own, above) = (sys.meta(&self.root)?, sys.meta(&parent)?);
+        if let (true, Some(own), Some(above)) = (sys.list(&self.root)?.is_empty(), own, above)
+            // One that somebody else has made, such as the top of a file system, knows nothing of its parent.
+            && (own.dev, own.uid, own.mode) == (above.dev, 0, private(0o700).mode)
+        {
             set_mtime(sys, &parent, own.mtime)?;
         }
         for name in ["objects", "transactions", "attic"] {

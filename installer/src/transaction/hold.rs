@@ -152,7 +152,7 @@ impl Explain for Busy {
         match self {
             Self::Held(Some(holder)) => Some(format!("wait for it, or look at it: ps -fp {}", holder.pid)),
             Self::Held(None) => Some("wait for it, and try again".to_owned()),
-            Self::Sys(_) => None,
+            Self::Sys(error) => error.hint(),
         }
     }
 

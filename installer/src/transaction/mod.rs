@@ -3,7 +3,7 @@
 //! ```text
 //! /var/lib/chom/              0700
 //!   objects/<sha256>          originals saved, shared by all transactions
-//!   transactions/000001/      manifest.json, journal, receipt.json, log, reserve
+//!   transactions/000001/      manifest.json, journal, receipt.json, log, reserve/, reserves.json
 //!   attic/000001/             what a person may want
 //!   detached/000001.json      what a unit that installs by itself has said
 //!   index                     digests of files read before, a memory that may be lost
@@ -16,9 +16,11 @@
 mod files;
 mod hold;
 mod list;
+mod reserve;
 mod retention;
 
 pub use files::Files;
 pub use hold::{Busy, Hold, Holder};
 pub use list::{Known, list, load};
+pub use reserve::{Reserve, release};
 pub use retention::prune;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chom_format::Digest;
 
 use super::list::ids;
+use super::reserve::release;
 use super::{Files, list};
 use crate::journal::JournalError;
 use crate::resource::{below, remove_tree};
@@ -26,6 +27,7 @@ pub fn prune(sys: &mut dyn Sys, files: &Files, keep: usize) -> Result<(), Journa
     }
     // The attic and the directory first: objects without a transaction are found again, the reverse is not.
     for id in ids(sys, files)?.into_iter().filter(|id| !kept.contains(id)) {
+        release(sys, files, id)?;
         remove_tree(sys, &files.store(id)?.attic)?;
         remove_tree(sys, &files.transaction(id)?)?;
     }

@@ -21,7 +21,7 @@ pub(super) struct Room {
 pub(super) struct Need {
     takes: u64,
     gives: u64,
-    owns: Option<(HostPath, u64)>,
+    owns: Vec<(HostPath, u64)>,
 }
 
 impl Room {
@@ -37,7 +37,7 @@ impl Room {
                 Need { takes: blocks(size(sys, source)?), gives: held(path)?, ..none }
             }
             Effect::MakeDir { .. } => Need { takes: BLOCK, ..none },
-            Effect::Remove { path } => Need { gives: held(path)?, owns: Some(((*path).clone(), 0)), ..none },
+            Effect::Remove { path } => Need { gives: held(path)?, owns: vec![((*path).clone(), 0)], ..none },
             Effect::RemoveDir { .. } => Need { gives: BLOCK, ..none },
             Effect::Append { journal, at, frame } => {
                 let end = blocks(at + frame.len() as u64);
@@ -45,7 +45,20 @@ impl Room {
             }
             Effect::Reserve { path, bytes } => {
                 let takes = blocks(*bytes).saturating_sub(held(path)?);
-                Need { takes, owns: Some(((*path).clone(), blocks(*bytes))), ..none }
+                Need { takes, owns: vec![((*path).clone(), blocks(*bytes))], ..none }
+            }
+            Effect::Batch(effects) => {
+                // What is given up together; what is written together was kept free before.
+                let mut all = none;
+                for effect in effects
+                    .iter()
+                    .filter(|effect| matches!(effect, Effect::Remove { .. } | Effect::RemoveDir { .. }))
+                {
+                    let need = self.of(sys, effect)?;
+                    all.gives += need.gives;
+                    all.owns.extend(need.owns);
+                }
+                all
             }
             _ => none,
         })
@@ -62,7 +75,7 @@ impl Room {
     }
 
     pub(super) fn settle(&mut self, need: &Need) {
-        if let Some((path, bytes)) = &need.owns {
+        for (path, bytes) in &need.owns {
             self.owned.insert(path.clone(), *bytes);
         }
     }

@@ -7,6 +7,7 @@ mod attrs;
 pub(super) mod fault;
 mod put;
 mod remove;
+mod room;
 mod tree;
 
 use std::fs::{self, File, OpenOptions};
@@ -72,26 +73,27 @@ impl RealSys {
     }
 
     fn batch(&self, effects: &[Effect<'_>]) -> Result<(), SysError> {
-        let mut devices: Vec<(u64, File)> = Vec::new();
+        let mut devices: Vec<(u64, PathBuf, File)> = Vec::new();
         for effect in effects {
             let turn = fault::before(effect)?;
             let touched = self.perform(effect, false)?;
             turn.over();
             let file = File::open(&touched).map_err(SysError::io("open", touched.display()))?;
             let device = file.metadata().map_err(SysError::io("stat", touched.display()))?.dev();
-            if !devices.iter().any(|(known, _)| *known == device) {
-                devices.push((device, file));
+            if !devices.iter().any(|(known, ..)| *known == device) {
+                devices.push((device, touched, file));
             }
         }
-        for (_, file) in &devices {
-            syncfs(file).map_err(|error| SysError::io("sync", "file system")(error.into()))?;
+        for (_, touched, file) in &devices {
+            let object = format!("the file system of {}", touched.display());
+            syncfs(file).map_err(|error| SysError::io("sync", object)(error.into()))?;
         }
         Ok(())
     }
 
     /// Does one effect on files and gives the directory that it changed. With `sync` all of it is on the disk.
     fn perform(&self, effect: &Effect<'_>, sync: bool) -> Result<PathBuf, SysError> {
-        match effect {
+        let performed = match effect {
             Effect::Write { path, source, attrs } => put::file(self, path, source, attrs, sync),
             Effect::MakeDir { path, attrs } => put::dir(self, path, attrs, sync),
             Effect::MakeLink { path, target, attrs } => put::link(self, path, target, *attrs, sync),
@@ -105,7 +107,8 @@ impl RealSys {
             Effect::Run(_) | Effect::Batch(_) | Effect::Sync => {
                 Err(SysError::other("batch", effect.describe(), "only effects on files can be made together"))
             }
-        }
+        };
+        performed.map_err(|error| room::explained(self, effect, error))
     }
 }
 
@@ -169,7 +172,9 @@ impl Sys for RealSys {
         for entry in entries {
             let name = entry.map_err(SysError::io("list", dir))?.file_name();
             // A name that no path type of ours can hold was not made by us and is never touched by us.
-            names.extend(name.into_string().ok().filter(|name| !name.chars().any(char::is_control)));
+            let ours = |name: &String| name.starts_with(super::RESERVE);
+            let foreign = |name: &String| name.chars().any(char::is_control);
+            names.extend(name.into_string().ok().filter(|name| !foreign(name) && !ours(name)));
         }
         names.sort_unstable();
         Ok(names)

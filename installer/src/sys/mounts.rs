@@ -2,20 +2,20 @@
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     /// Where.
-    pub(super) point: String,
+    pub(crate) point: String,
     /// Read-only, for this mount or for its file system.
-    pub(super) read_only: bool,
+    pub(crate) read_only: bool,
 }
 
 /// All mounts, in the kernel's order: of two at one place the later one is seen.
-pub(super) fn parse(mountinfo: &str) -> Vec<Mount> {
+pub(crate) fn parse(mountinfo: &str) -> Vec<Mount> {
     mountinfo.lines().filter_map(line).collect()
 }
 
 /// The mount that a path lies on: the deepest one above it.
-pub(super) fn of<'a>(mounts: &'a [Mount], path: &str) -> Option<&'a Mount> {
+pub(crate) fn of<'a>(mounts: &'a [Mount], path: &str) -> Option<&'a Mount> {
     let above = |mount: &&Mount| {
         mount.point == "/"
             || path == mount.point
