@@ -55,9 +55,9 @@ test: dist ## every test of the usual run, on real Debian hosts
 	cargo test --workspace --locked --no-fail-fast --target-dir $(TARGET)
 
 .PHONY: test-faults
-test-faults: dist ## every fault there is: each step of both releases, each power cut, 2,000 random runs (hours)
+test-faults: dist ## every fault there is: each step, each effect of the real program, each power cut, 2,000 random runs (a day)
 	CHOM_MATRIX=full cargo test --locked --target-dir $(TARGET) -p chom-install
-	CHOM_MATRIX=full cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults --test power -- --nocapture
+	CHOM_MATRIX=full cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults --test effects --test power -- --nocapture
 
 .PHONY: lint
 lint: | setup ## formatting, clippy, links in the docs, house rules
