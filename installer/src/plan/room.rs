@@ -57,7 +57,7 @@ pub(super) fn measure(sys: &dyn Sys, steps: &[Planned]) -> Result<Vec<Room>, Sys
         }
         for (path, bytes) in planned.seen.iter().map(|(path, state)| (path, size(state))) {
             // There the way back keeps its room beside the copy.
-            if bytes > 0 && device(sys, path)? != device(sys, &store)? {
+            if bytes > 0 && device(sys, path)? != device(sys, files.root())? {
                 room(sys, &mut rooms, path)?.rollback += bytes;
             }
         }
