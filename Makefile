@@ -59,6 +59,10 @@ test-faults: dist ## every fault there is: each step, each effect of the real pr
 	CHOM_MATRIX=full cargo test --locked --target-dir $(TARGET) -p chom-install
 	CHOM_MATRIX=full cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults --test effects --test power -- --nocapture
 
+.PHONY: test-power
+test-power: dist ## the power of a host fails a hundred times, and what was not synced is lost (an hour)
+	CHOM_CUTS=100 cargo test --locked --target-dir $(TARGET) -p chom-tests --test effects the_power -- --nocapture
+
 .PHONY: lint
 lint: | setup ## formatting, clippy, links in the docs, house rules
 	cargo fmt --all --check

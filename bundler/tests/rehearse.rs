@@ -33,7 +33,7 @@ fn lab(talk: &Talk<'_>) -> Lab {
 }
 
 fn plan(name: &str, suite: Suite) -> HostPlan {
-    HostPlan { name: name.parse().unwrap(), suite, machine_id: None, addresses: Vec::new() }
+    HostPlan { name: name.parse().unwrap(), suite, machine_id: None, addresses: Vec::new(), own_disk: false }
 }
 
 fn sh(host: &Host, script: &str) {

@@ -138,10 +138,19 @@ pub fn talk() -> Talk<'static> {
 
 /// Runs an act on a host of its own, and takes the host away whatever the act does.
 pub fn on_host(suite: Suite, act: impl FnOnce(&mut Host)) {
+    on(suite, false, act);
+}
+
+/// The same with a disk of its own: what was not synced is lost when its power fails.
+pub fn on_disk(suite: Suite, act: impl FnOnce(&mut Host)) {
+    on(suite, true, act);
+}
+
+fn on(suite: Suite, own_disk: bool, act: impl FnOnce(&mut Host)) {
     let mut lab =
         Lab::open(lab_options(), &talk(), &Cancel::default()).unwrap_or_else(|error| panic!("{error}"));
     let name = "mentat".parse().unwrap_or_else(|error| panic!("{error}"));
-    let plan = HostPlan { name, suite, machine_id: None, addresses: Vec::new() };
+    let plan = HostPlan { name, suite, machine_id: None, addresses: Vec::new(), own_disk };
     let mut host = lab.host(plan, &talk()).unwrap_or_else(|error| panic!("{error}"));
     let acted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| act(&mut host)));
     drop(host);

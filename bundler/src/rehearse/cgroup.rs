@@ -30,12 +30,25 @@ pub(super) fn entering(group: &str) -> [String; 7] {
     ["unshare", "-m", "--propagation=private", "sh", "-c", &script, group].map(str::to_owned)
 }
 
+/// Waits until every process of it stands still.
+const FREEZE: &str = "cd /sys/fs/cgroup/\"$1\"; echo 1 >cgroup.freeze
+i=0; until grep -q '^frozen 1' cgroup.events; do i=$((i+1)); test $i -lt 1000; sleep 0.01; done";
+
+/// Stops everything in the group where it is.
+pub(super) fn freeze(group: &str) -> Result<(), RehearseError> {
+    within(group, FREEZE, "stop the processes of")
+}
+
 /// Ends everything in the group, and the group. Not stopped by anything: it is how stopping is done.
 pub(super) fn end(group: &str) -> Result<(), RehearseError> {
+    within(group, END, "end the processes of")
+}
+
+fn within(group: &str, script: &str, act: &str) -> Result<(), RehearseError> {
     Tool::new("unshare")
-        .args(["-m", "--propagation=private", "sh", "-c", &format!("{MOUNT} {END}"), "sh", group])
+        .args(["-m", "--propagation=private", "sh", "-c", &format!("{MOUNT} {script}"), "sh", group])
         .limit(Duration::from_secs(15))
         .succeed(&Cancel::default())
         .map(drop)
-        .map_err(RehearseError::tool(format!("end the processes of {group}")))
+        .map_err(RehearseError::tool(format!("{act} {group}")))
 }

@@ -15,10 +15,11 @@ use super::base::{Base, remove_tree};
 use super::cancel::Cancel;
 use super::capture::{Capture, HashCache};
 use super::cgroup;
+use super::disk;
 use super::error::RehearseError;
 use super::lab::NET6;
 use super::netns::{Hold, Netns};
-use super::nspawn::{Boot, Nspawn};
+use super::nspawn::{Boot, Nspawn, Root};
 use super::reach::{Access, inside};
 use super::tool::{Ran, Stream, Tool};
 
@@ -36,6 +37,8 @@ pub struct HostPlan {
     pub machine_id: Option<String>,
     /// Addresses that it carries beside that on the switch, such as the inventory's own.
     pub addresses: Vec<IpAddr>,
+    /// Its disk is an ext4 file system of its own: slower, and a power cut loses what was not synced.
+    pub own_disk: bool,
 }
 
 /// A running host.
@@ -45,7 +48,7 @@ pub struct Host {
     group: String,
     folder: PathBuf,
     base: Base,
-    overlay: bool,
+    root: Root,
     address: Ipv4Addr,
     access: Access,
     netns: Option<Netns>,
@@ -66,12 +69,17 @@ impl Host {
         address: Ipv4Addr,
         access: Access,
     ) -> Self {
+        let root = match (plan.own_disk, overlay) {
+            (true, _) => Root::Disk,
+            (false, true) => Root::Overlay,
+            (false, false) => Root::Copy,
+        };
         Self {
             folder: lab.join(plan.name.as_str()),
             plan,
             group,
             base,
-            overlay,
+            root,
             address,
             access,
             netns: None,
@@ -154,7 +162,7 @@ impl Host {
             group: &self.group,
             name: self.plan.name.as_str(),
             folder: &self.folder,
-            overlay: self.overlay,
+            root: self.root,
             netns: netns.pid(),
             kept: self.kept,
         };
@@ -249,12 +257,18 @@ impl Host {
         capture
     }
 
-    /// The power fails. What was written stays, as after a crash of all programs.
+    /// The power fails. What was written stays, as after a crash of all programs; on a disk of its own only what the
+    /// disk has been given.
     pub fn cut(&mut self) -> Result<(), RehearseError> {
+        let crashed = match (self.root, self.leader) {
+            (Root::Disk, Some(_)) => Some(disk::crash(&self.folder, &self.group, &self.cancel)?),
+            _ => None,
+        };
         if let Some(nspawn) = self.nspawn.take() {
             nspawn.cut(self.leader.take());
         }
-        cgroup::end(&self.group)
+        cgroup::end(&self.group)?;
+        crashed.map_or(Ok(()), disk::Crashed::take_its_place)
     }
 
     /// Restarts it as a person would.
@@ -326,7 +340,7 @@ impl Host {
         for folder in [&self.folder, &root, &self.folder.join("upper"), &self.folder.join("work")] {
             fs::create_dir(folder).map_err(RehearseError::io("make", folder))?;
         }
-        let upper = if self.overlay {
+        let upper = if self.root == Root::Overlay {
             let link = self.folder.join("base");
             symlink(&self.base.root, &link).map_err(RehearseError::io("make", &link))?;
             like(&self.base.root, &self.folder.join("upper"))?;
@@ -360,7 +374,11 @@ impl Host {
             .map_err(RehearseError::tool("make the host's ssh keys"))?;
         let key = upper.join("etc/ssh/ssh_host_ed25519_key.pub");
         let key = fs::read_to_string(&key).map_err(RehearseError::io("read", &key))?;
-        self.access.know(self.address, &key)
+        self.access.know(self.address, &key)?;
+        if self.root == Root::Disk {
+            disk::make(&self.folder, &self.cancel)?;
+        }
+        Ok(())
     }
 }
 

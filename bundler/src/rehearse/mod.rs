@@ -26,6 +26,7 @@ pub mod bundle;
 pub mod cancel;
 pub mod capture;
 mod cgroup;
+mod disk;
 pub mod error;
 mod event;
 pub mod host;

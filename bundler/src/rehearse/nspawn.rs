@@ -23,6 +23,8 @@ use super::tool::Tool;
 /// the same root can be mounted again. nspawn writes to `/run/systemd` of this machine; here it gets one of its own.
 const OVERLAY: &str = "cd \"$1\"; rm -rf work/work/incompat/volatile
 mount -t overlay overlay -o lowerdir=base,upperdir=upper,workdir=work,volatile root\n";
+/// The host's disk. What is not synced stays in memory: the file system writes its journal only when it is asked to.
+const DISK: &str = "cd \"$1\"; mount -o loop,commit=3600 disk.img root\n";
 const PRIVATE: &str = "mkdir -p /run/systemd; mount -t tmpfs tmpfs /run/systemd; shift; exec \"$@\"";
 
 /// What to boot.
@@ -31,14 +33,25 @@ pub(super) struct Boot<'a> {
     pub group: &'a str,
     /// Host name.
     pub name: &'a str,
-    /// Folder with `root`, and for an overlay `base`, `upper` and `work`.
+    /// Folder with `root`, for an overlay `base`, `upper` and `work`, and for a disk `disk.img`.
     pub folder: &'a Path,
-    /// Whether `root` is mounted as an overlay, and not a copy.
-    pub overlay: bool,
+    /// What `root` is.
+    pub root: Root,
     /// Keeper of its network namespace.
     pub netns: u32,
     /// Not on a leash.
     pub kept: bool,
+}
+
+/// What the root file system of a host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Root {
+    /// Laid over the base system.
+    Overlay,
+    /// A copy of it.
+    Copy,
+    /// A file system of its own, in a file.
+    Disk,
 }
 
 /// A running container.
@@ -69,7 +82,12 @@ impl Nspawn {
             .append(true)
             .open(&console)
             .map_err(RehearseError::io("make", &console))?;
-        let script = format!("set -e; {}{PRIVATE}", if boot.overlay { OVERLAY } else { "" });
+        let mount = match boot.root {
+            Root::Overlay => OVERLAY,
+            Root::Copy => "",
+            Root::Disk => DISK,
+        };
+        let script = format!("set -e; {mount}{PRIVATE}");
         let netns = boot.netns.to_string();
         let words: Vec<String> = leash(boot.kept)
             .iter()

@@ -166,7 +166,7 @@ fn plan(options: &RunOptions, head: &BundleHead) -> Result<HostPlan, RehearseErr
     let name = options.host.clone().or(head.host.clone());
     let name =
         name.ok_or_else(|| refuse("does not say whose it is".to_owned(), "name the host with --host"))?;
-    Ok(HostPlan { name, suite, machine_id: head.machine_id.clone(), addresses: Vec::new() })
+    Ok(HostPlan { name, suite, machine_id: head.machine_id.clone(), addresses: Vec::new(), own_disk: false })
 }
 
 /// One rehearsal on its host.
