@@ -221,7 +221,7 @@ fn a_fault_at_an_effect_of_an_installation() {
     on_host(Suite::Trixie, |host| {
         settle(host);
         let there = unpack(host, &bundle(Suite::Trixie));
-        Place::new(host, there, 0).all(cases(2));
+        Place::new(host, there, 0).all(cases(1));
     });
 }
 

@@ -120,6 +120,10 @@ impl Explain for DeployError {
             Self::Overtaken { .. } => {
                 Some("wait for it, look at what it has brought, and deploy again".to_owned())
             }
+            Self::Answer { said, .. } if said.contains("sudo:") => Some(
+                "log in as root, or let the user do it without a password: `<user> ALL=(ALL) NOPASSWD: ALL` in /etc/sudoers.d"
+                    .to_owned(),
+            ),
             Self::Read { .. } | Self::Answer { .. } => None,
         }
     }

@@ -149,9 +149,10 @@ impl<'h> Target<'h> {
         limit: Duration,
     ) -> Result<Value, DeployError> {
         let words: Vec<String> = words.iter().chain(&["--json"]).map(|word| quoted(word)).collect();
-        // The installer's own exit code is in what it says; that of the script is for ssh's own failures.
+        // The installer's own exit code is in what it says; that of the script is for ssh's own failures. What sudo or the
+        // shell has to say instead of an answer comes the same way.
         let script = format!(
-            "root=\n[ \"$(id -u)\" = 0 ] || root='sudo -n'\n$root {} {}\ntrue",
+            "root=\n[ \"$(id -u)\" = 0 ] || root='sudo -n'\n$root {} {} 2>&1\ntrue",
             quoted(program),
             words.join(" ")
         );

@@ -232,6 +232,19 @@ impl Gate<'_> {
         self.host.boot().unwrap();
     }
 
+    /// From now on the operator logs in as this user, who may do what sudo's line says.
+    pub fn log_in_as(&self, user: &str, sudo: &str) {
+        let path = self.folder.join("inventory.yaml");
+        let inventory = fs::read_to_string(&path).unwrap();
+        fs::write(&path, inventory.replace("user: root", &format!("user: {user}"))).unwrap();
+        self.inside(&format!(
+            "id {user} 2> /dev/null || useradd -m -s /bin/bash {user}; \
+             install -d -m 0700 -o {user} -g {user} /home/{user}/.ssh; \
+             install -m 0600 -o {user} -g {user} /root/.ssh/authorized_keys /home/{user}/.ssh/; \
+             echo '{user} {sudo}' > /etc/sudoers.d/{user}"
+        ));
+    }
+
     /// Plugs the cable in, or out.
     pub fn link(&self, up: bool) {
         let state = if up { "up" } else { "down" };
