@@ -234,4 +234,26 @@ impl Unpacked {
             format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
         Said { code: ran.code, text }
     }
+
+    /// Installs at a terminal: lines of shell run between the question and the answer, which is yes.
+    pub fn answered(&self, host: &Host, between: &str) -> Said {
+        let script = format!(
+            "rm -f /run/answer /run/said; mkfifo /run/answer; : > /run/said
+             script -qefc '{}/chom-install --no-confirm' /run/said < /run/answer > /dev/null 2>&1 & run=$!
+             exec 3> /run/answer
+             n=0
+             until grep -q 'yes/no/explain' /run/said || [ $n -gt 600 ] || ! kill -0 $run 2>/dev/null
+             do n=$((n+1)); sleep 0.02; done
+             {between}
+             trap '' PIPE; echo yes >&3
+             code=0; wait $run || code=$?; tr -d '\\r' < /run/said; exit $code",
+            self.folder,
+        );
+        let tool = host.inside(&["sh", "-c", &script]).unwrap_or_else(|error| panic!("{error}"));
+        let ran = tool
+            .limit(Duration::from_secs(300))
+            .run(&Cancel::default())
+            .unwrap_or_else(|error| panic!("install at a terminal: {error}"));
+        Said { code: ran.code, text: String::from_utf8_lossy(&ran.stdout).into_owned() }
+    }
 }

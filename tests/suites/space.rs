@@ -9,9 +9,8 @@
 use std::env;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use chom_bundle::rehearse::{Cancel, Capture, Host};
+use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
 use chom_tests::disk::{Disk, Kind, Short};
 use chom_tests::fleet::{Said, Unpacked, must, of_stack, on_host, shell, unpack};
@@ -84,20 +83,7 @@ impl Scene<'_> {
         if let Short::Quota(left) = short {
             self.disk.grant(self.host, left);
         }
-        let script = format!(
-            "rm -f /run/answer /run/said; mkfifo /run/answer; : > /run/said
-             script -qefc '{}/chom-install --no-confirm' /run/said < /run/answer > /dev/null 2>&1 &
-             exec 3> /run/answer
-             n=0; until grep -q 'yes/no/explain' /run/said || [ $n -gt 600 ] || ! kill -0 $! 2>/dev/null; do n=$((n+1)); sleep 0.02; done
-             {}
-             trap '' PIPE; echo yes >&3
-             code=0; wait $! || code=$?; tr -d '\\r' < /run/said; exit $code",
-            self.there.folder,
-            self.disk.taking(short)
-        );
-        let tool = self.host.inside(&["sh", "-c", &script]).unwrap().limit(Duration::from_secs(120));
-        let ran = tool.run(&Cancel::default()).unwrap();
-        Said { code: ran.code, text: String::from_utf8_lossy(&ran.stdout).into_owned() }
+        self.there.answered(self.host, &self.disk.taking(short))
     }
 
     /// One point of a sweep: the run ends before or after, and its exit code says which.

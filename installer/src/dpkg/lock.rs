@@ -16,6 +16,12 @@ pub struct Holder {
     pub program: String,
 }
 
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (pid {})", self.program, self.pid)
+    }
+}
+
 /// Who works with dpkg now; none when nobody does.
 pub fn holder(sys: &dyn Sys) -> Result<Option<Holder>, SysError> {
     let table = text(sys, "/proc/locks")?;

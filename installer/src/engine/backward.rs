@@ -189,7 +189,7 @@ impl Engine<'_> {
         self.tell(open, &Event::Note { text: &text });
     }
 
-    fn release_reserve(&mut self, open: &mut Open) {
+    pub(super) fn release_reserve(&mut self, open: &mut Open) {
         if let Err(error) = release(self.sys, &self.files, open.id) {
             let text = format!("the space kept for this could not be released: {error}");
             self.tell(open, &Event::Note { text: &text });
@@ -217,6 +217,7 @@ pub(super) fn in_reverse(open: &Open, pass: Pass, covers: &Covers) -> Vec<(Resou
             return pass == Pass::Boot;
         }
         pass == Pass::of(resource)
+            && open.may_have_touched(resource)
             && !open.state.restored.contains_key(resource)
             && !open.is_settled(resource, covers)
     };

@@ -62,6 +62,7 @@ impl Engine<'_> {
         self.tell(open, &Event::RollingBack { id, cause, resources });
         let mut problems: Vec<String> = Vec::new();
         problems.extend(self.note_if_possible(open, &Record::RollingBack { cause: cause.to_owned() }));
+        self.release_reserve(open);
         let covers = self.covers(open).unwrap_or_default();
         for pass in [Pass::Paths, Pass::Units] {
             for (resource, saved) in in_reverse(open, pass, &covers) {

@@ -119,6 +119,9 @@ impl Engine<'_> {
         still_as_planned(self.sys, task, |path| touched(open, path))?;
         let touches = touch::complete(self.sys, task.step.touches(self.sys, context, &task.change)?)?;
         self.save(open, touches.clone())?;
+        // Saving may have taken its time, or waited for somebody: what was saved must be what was planned from.
+        still_as_planned(self.sys, task, |path| touched(open, path))?;
+        task.step.ready(self.sys)?;
         open.note(self.sys, &Record::Intent { step: task.id.clone(), touches: touches.clone() })?;
         let rehearse = order.options.interrupt_at == position;
         let mut guard = Guard::new(self.sys, deadline, task.id.as_str(), rehearse);

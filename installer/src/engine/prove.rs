@@ -71,6 +71,9 @@ impl Engine<'_> {
                     proof.equal.push((resource.clone(), saved.fingerprint));
                 }
                 Ok(_) if left_to_others(resource, restored) => {}
+                Ok(_) if !open.may_have_touched(resource) => {
+                    proof.exceptions.push(exception(resource, &[]));
+                }
                 Ok(differences) => {
                     let reason = differences.join("; ");
                     proof.conflicts.push(format!("{resource}: {reason}"));
@@ -105,6 +108,14 @@ impl Open {
                 .is_some_and(|restored| !matches!(restored, Restored::Stuck { .. }))
         };
         covers.get(resource).is_some_and(|covering| covering.iter().any(is_back))
+    }
+
+    /// Whether a step that was begun may have changed it. What was saved for one that was not is nobody's but others'.
+    /// A unit may change with every package and every file of its own.
+    pub(super) fn may_have_touched(&self, resource: &Resource) -> bool {
+        matches!(resource, Resource::Unit { .. })
+            || boot::comes_last(resource)
+            || self.state.touched.contains(resource)
     }
 
     /// Whether a name in this directory is there because it could not be put back, and not by the work of others.

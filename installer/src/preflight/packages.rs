@@ -18,6 +18,10 @@ pub(super) fn check(sys: &dyn Sys, plan: Option<&Plan>) -> Finding {
         Ok(status) => status,
         Err(error) => return Finding::fail(CHECK, error.to_string(), "look at /var/lib/dpkg/status"),
     };
+    // What is half done is being done; the lock is waited for by itself.
+    if let Ok(Some(holder)) = crate::dpkg::holder(sys) {
+        return Finding::pass(CHECK, format!("{holder} is at work"));
+    }
     let mut problems: Vec<String> = status
         .broken()
         .iter()

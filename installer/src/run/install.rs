@@ -1,5 +1,6 @@
 //! An installation, from the bundle to the outcome.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -193,9 +194,28 @@ fn decide(
     session: &Session,
     progress: &Progress,
 ) -> Result<(Vec<Entry>, Plan, Findings), RunError> {
-    let waiting = |what: &str| progress.show(&Event::Waiting { what });
+    let waited = Cell::new(false);
+    let waiting = |what: &str| {
+        waited.set(true);
+        progress.show(&Event::Waiting { what });
+    };
     let ours = session.ours();
-    let request = request(asked, bundle, session, &ours, &waiting);
+    let mut request = request(asked, bundle, session, &ours, &waiting);
+    let decided = decide_now(asked, bundle, session, &request);
+    if !waited.get() {
+        return decided;
+    }
+    // What was seen while others worked with packages is not what they have left.
+    request.patience = Duration::ZERO;
+    decide_now(asked, bundle, session, &request)
+}
+
+fn decide_now(
+    asked: &Install,
+    bundle: &Bundle,
+    session: &Session,
+    request: &preflight::Request<'_>,
+) -> Result<(Vec<Entry>, Plan, Findings), RunError> {
     let entries = step::all(bundle.manifest()).map_err(PlanError::from);
     let units = entries.as_deref().map(plan::units).unwrap_or_default();
     // systemd takes as long to answer as all the rest takes to be looked at.
@@ -208,7 +228,7 @@ fn decide(
             Ok(answer) => answer,
             Err(_) => Err(SysError::other("ask", "systemd", "the thread broke down")),
         };
-        let findings = preflight::host(&request);
+        let findings = preflight::host(request);
         let made = entries.and_then(|entries| {
             let plan = Plan::of(&session.sys, &entries, bundle.dir(), &asked.accepted, join)?;
             Ok((entries, plan))
@@ -218,7 +238,7 @@ fn decide(
     // Of a host that is fit and has nothing to change nothing more is asked; of any other everything is, so
     // that all that is to be mended is told at once.
     if !findings.allow() || made.as_ref().is_ok_and(|(_, plan)| !plan.is_empty()) {
-        findings.extend(preflight::plan(&request, made.as_ref().ok().map(|(_, plan)| plan)));
+        findings.extend(preflight::plan(request, made.as_ref().ok().map(|(_, plan)| plan)));
     }
     if made.is_err() {
         findings.verdict()?;

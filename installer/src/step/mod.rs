@@ -44,6 +44,12 @@ pub trait Step: Send + Sync {
         Vec::new()
     }
 
+    /// Whether it may begin right now: asked when all is saved, and before anything is announced or done.
+    fn ready(&self, sys: &dyn Sys) -> Result<(), StepError> {
+        let _ = sys;
+        Ok(())
+    }
+
     /// Does exactly `change`, which `decide` made with the same context.
     fn apply(&self, sys: &mut dyn Sys, context: &Context, change: &Change) -> Result<(), StepError>;
 }

@@ -47,6 +47,8 @@ pub(super) struct SystemResource<'a> {
 
 impl Restore for SystemResource<'_> {
     fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
+        // Somebody else's half-done work must not be what a way back leads to.
+        let _held = packages::Lock::take(sys, packages::PATIENCE)?;
         let before = Before::take(sys, store, self.replaces)?;
         let state = store.keep_state(sys, &before)?;
         Ok(Saved {
@@ -118,7 +120,7 @@ impl Restore for SystemResource<'_> {
         after: Option<&Value>,
     ) -> Result<Restored, SysError> {
         // A dpkg that was started by a run that is gone may still be at work.
-        let _held = packages::Lock::take(sys)?;
+        let _held = packages::Lock::take(sys, packages::LONGEST_RUN)?;
         let before: Before = store.read_state(sys, &saved.read::<Digest>()?)?;
         let delta = match after {
             Some(after) => {
@@ -128,7 +130,12 @@ impl Restore for SystemResource<'_> {
                 }
                 delta
             }
-            None => Delta::cut_off(sys, &before, self.brings, self.replaces)?,
+            None => {
+                if let Some(stuck) = packages::changed_beside(sys, &before, self.brings, self.replaces)? {
+                    return Ok(stuck);
+                }
+                Delta::cut_off(sys, &before, self.brings, self.replaces)?
+            }
         };
         undo::undo(sys, store, &before, &delta)
     }

@@ -21,7 +21,9 @@ use crate::sys::{Command, Effect, Kind, Sys, SysError};
 const INFO: &str = "/var/lib/dpkg/info";
 const LOCKS: [&str; 2] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"];
 /// The longest that an apt that was left behind is waited for.
-const LONGEST_RUN: Duration = Duration::from_secs(900);
+pub(super) const LONGEST_RUN: Duration = Duration::from_secs(900);
+/// The longest that a package run of others is waited for before ours begins.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(200);
 
 /// Version and state of every package that dpkg knows, by `name:arch`.
@@ -124,6 +126,36 @@ pub(super) fn changed_by_others(
     stuck(&format!("ours could not be purged: {}", output.complaint()), &ours)
 }
 
+/// The versions of packages that are neither brought nor replaced by a run that was cut off are not its work: others
+/// have changed them in the very moment in which it began, and what is theirs cannot be told from what is ours.
+pub(super) fn changed_beside(
+    sys: &dyn Sys,
+    before: &Before,
+    brings: &[PackageName],
+    replaces: &[PackageName],
+) -> Result<Option<Restored>, SysError> {
+    let now = Installed::read(sys)?;
+    let ours = |key: &str| {
+        let name = key.split(':').next().unwrap_or_default();
+        brings.iter().chain(replaces).any(|package| package.as_str() == name)
+    };
+    let version = |installed: &Installed, key: &str| installed.0.get(key).map(|(version, _)| version.clone());
+    let theirs: Vec<&str> = now
+        .differing(&before.packages)
+        .into_iter()
+        .filter(|key| !ours(key) && version(&now, key) != version(&before.packages, key))
+        .take(5)
+        .collect();
+    if theirs.is_empty() {
+        return Ok(None);
+    }
+    let reason = format!(
+        "others changed packages while this was at work ({}): decide with apt-get what is to stay",
+        theirs.join(" ")
+    );
+    Ok(Some(Restored::Stuck { reason }))
+}
+
 /// dpkg's locks, held so that nobody works with packages while they are put back. Given up when dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -132,12 +164,12 @@ pub(super) struct Lock {
 
 impl Lock {
     /// Waits for whoever holds them. On a directory there is nobody to wait for.
-    pub(super) fn take(sys: &dyn Sys) -> Result<Self, SysError> {
+    pub(super) fn take(sys: &dyn Sys, patience: Duration) -> Result<Self, SysError> {
         let mut files = Vec::new();
         if sys.root() != Path::new("/") {
             return Ok(Self { _files: files });
         }
-        let deadline = Instant::now() + LONGEST_RUN;
+        let deadline = Instant::now() + patience;
         for text in LOCKS {
             let path = parse(text)?;
             if sys.meta(&path)?.is_none_or(|meta| meta.kind != Kind::File) {

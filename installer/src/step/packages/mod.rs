@@ -33,7 +33,13 @@ impl Step for PackagesStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
         let status = Status::read(sys)?;
         if let Some(refusal) = unfinished(&status) {
-            return Ok(refusal);
+            return Ok(match dpkg::holder(sys)? {
+                None => refusal,
+                Some(holder) => Decision::Refuse {
+                    conflict: format!("{holder} is working with packages"),
+                    remedy: "wait until that is over".to_owned(),
+                },
+            });
         }
         let wanted = match due(&self.0, &status)? {
             Due::Nothing(why) => return Ok(Decision::Keep { why }),
@@ -77,6 +83,17 @@ impl Step for PackagesStep {
         policy::put_back(sys, before)?;
         installed?;
         verify(sys, &now)
+    }
+
+    /// Whoever works with packages from here on would have their work taken for ours.
+    fn ready(&self, sys: &dyn Sys) -> Result<(), StepError> {
+        match dpkg::holder(sys)? {
+            None => Ok(()),
+            Some(holder) => Err(StepError::Refused {
+                what: format!("{holder} began to work with packages since the plan was made"),
+                hint: Some("wait until that is over, and look at a new plan: chom-install plan".to_owned()),
+            }),
+        }
     }
 
     fn paths(&self) -> Vec<HostPath> {
@@ -170,7 +187,7 @@ fn wait_for_lock(sys: &dyn Sys) -> Result<(), StepError> {
         if Instant::now() >= deadline {
             let waited = LOCK_DEADLINE.as_secs();
             return Err(StepError::Refused {
-                what: format!("{} (pid {}) holds dpkg's lock since {waited} s", holder.program, holder.pid),
+                what: format!("{holder} holds dpkg's lock since {waited} s"),
                 hint: Some(format!("wait for it, or look at it: ps -fp {}", holder.pid)),
             });
         }
