@@ -169,6 +169,9 @@ pub struct Unpacked {
 
 /// Where the suites put bundles: scratch space, which no comparison counts.
 const UPLOAD: &str = "/var/tmp/suite";
+/// The unit that an installer is started as, and what it says.
+const RUN: &str = "suite-run.service";
+const SAID: &str = "/run/suite-run.log";
 /// A recovery takes seconds, and services that it starts again some more.
 const RECOVERY: Duration = Duration::from_secs(300);
 
@@ -255,5 +258,30 @@ impl Unpacked {
             .run(&Cancel::default())
             .unwrap_or_else(|error| panic!("install at a terminal: {error}"));
         Said { code: ran.code, text: String::from_utf8_lossy(&ran.stdout).into_owned() }
+    }
+
+    /// Starts the installer as a unit of the host: unlike a program that came in from outside it stands still with the
+    /// host and dies with it.
+    pub fn start(&self, host: &Host, words: &[&str]) {
+        let unit = format!("--unit={RUN}");
+        let out = format!("--property=StandardOutput=file:{SAID}");
+        let program = format!("{}/chom-install", self.folder);
+        let mut argv = vec!["systemd-run", "--quiet", &unit, &out, "--property=StandardError=inherit"];
+        argv.extend(["--property=RemainAfterExit=yes", &program]);
+        argv.extend(words);
+        must(host, &argv);
+    }
+
+    /// What it has come to, once it has ended; its unit goes.
+    pub fn ended(&self, host: &Host) -> Option<Said> {
+        let asked = must(host, &["systemctl", "show", "--property=SubState,ExecMainStatus", RUN]);
+        let told = |name: &str| asked.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        if matches!(told("SubState="), "running" | "start") {
+            return None;
+        }
+        let code = told("ExecMainStatus=").parse().unwrap_or(-1);
+        let text = must(host, &["cat", SAID]);
+        shell(host, &[&format!("systemctl stop {RUN}; systemctl reset-failed {RUN} 2>/dev/null || true")]);
+        Some(Said { code, text })
     }
 }

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{
-    Said, Unpacked, build, bundle, must, on_disk, on_host, recovered, scratch, shell, unpack,
-};
+use chom_tests::fleet::{Said, Unpacked, build, bundle, must, on_disk, on_host, recovered, scratch, unpack};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const KINDS: [&str; 5] = ["fail", "full", "kill-before", "kill-after", "stop"];
@@ -23,9 +21,6 @@ const SEED: u64 = 0x6566_6665_6374;
 const LIVES: [&str; 3] =
     ["/var/lib/observability/prometheus", "/var/lib/observability/node_exporter/textfile", "/var/log/"];
 const KILLED: i32 = 128 + 9;
-/// The unit in which a program runs whose host loses its power.
-const UNIT: &str = "effect.service";
-const SAID: &str = "/run/effect.log";
 
 /// The host that faults are let loose on.
 struct Place<'a> {
@@ -117,24 +112,12 @@ impl<'a> Place<'a> {
     fn power_cut(&mut self, fault: &str) -> Said {
         // What an earlier case has left unsynced is not what this one is about.
         must(self.host, &["sync", "-f", "/"]);
-        let run = format!(
-            "systemd-run --quiet --unit={UNIT} --property=StandardOutput=file:{SAID} \
-             --property=StandardError=inherit --property=RemainAfterExit=yes \
-             {}/chom-install install --yes --no-confirm --fault {fault}",
-            self.there.folder
-        );
-        must(self.host, &["sh", "-c", &run]);
+        self.there.start(self.host, &["install", "--yes", "--no-confirm", "--fault", fault]);
         let begun = Instant::now();
-        let state = format!(
-            "systemctl show --property=SubState --value {UNIT}; grep -ls '^State:.T' /proc/[0-9]*/status || true"
-        );
-        loop {
-            let seen = must(self.host, &["sh", "-c", &state]);
-            if seen.contains("/proc/") {
-                break;
-            }
-            if !seen.starts_with("running") {
-                return self.ended();
+        let stands_still = ["sh", "-c", "grep -ls '^State:.T' /proc/[0-9]*/status || true"];
+        while must(self.host, &stands_still).is_empty() {
+            if let Some(said) = self.there.ended(self.host) {
+                return said;
             }
             assert!(begun.elapsed() < PATIENCE, "{fault}: neither reached nor ended");
             thread::sleep(Duration::from_millis(50));
@@ -143,17 +126,6 @@ impl<'a> Place<'a> {
         self.host.boot().unwrap();
         recovered(self.host, fault);
         Said { code: KILLED, text: String::new() }
-    }
-
-    fn ended(&self) -> Said {
-        let ask = format!("systemctl show --property=ExecMainStatus --value {UNIT}");
-        let code = must(self.host, &["sh", "-c", &ask]).trim().parse().unwrap();
-        let text = must(self.host, &["cat", SAID]);
-        shell(
-            self.host,
-            &[&format!("systemctl stop {UNIT}; systemctl reset-failed {UNIT} 2>/dev/null || true")],
-        );
-        Said { code, text }
     }
 
     /// A second fault at effects of the recovery of a run that was killed.
