@@ -198,7 +198,7 @@ fn what_a_reboot_finds_unconfirmed_is_taken_back() {
 #[test]
 fn deploy_as_somebody_else_than_root_goes_by_sudo_or_says_what_is_missing() {
     on_gate(22, |gate| {
-        gate.log_in_as("operator", "ALL=(ALL) ALL");
+        gate.log_in_as("debian", "ALL=(ALL) ALL");
         let before = gate.capture();
         let refused = gate.deploy(&[]).wait();
         assert_eq!(refused.code, 1, "{}", refused.text);
@@ -206,11 +206,11 @@ fn deploy_as_somebody_else_than_root_goes_by_sudo_or_says_what_is_missing() {
         assert!(refused.text.contains("NOPASSWD"), "{}", refused.text);
         gate.is_as(&before);
 
-        gate.log_in_as("operator", "ALL=(ALL) NOPASSWD: ALL");
+        gate.log_in_as("debian", "ALL=(ALL) NOPASSWD: ALL");
         let deployed = gate.deploy(&[]).wait();
         assert_eq!(deployed.code, 0, "{}", deployed.text);
         let history = gate.inside("/var/lib/chom/chom-install history");
-        assert!(history.contains("operator by sudo"), "{history}");
+        assert!(history.contains("debian by sudo"), "{history}");
         gate.operator_is_in(22);
     });
 }

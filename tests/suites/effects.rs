@@ -161,7 +161,7 @@ impl<'a> Place<'a> {
         }
         for third in 1..if full { 10 } else { 2 } {
             let at = if full { self.effects * third / 10 } else { self.effects / 2 };
-            self.recovery(at, if full { 1 } else { 97 });
+            self.recovery(at, if full { 1 } else { 331 });
         }
     }
 }
