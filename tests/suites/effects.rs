@@ -86,7 +86,7 @@ impl<'a> Place<'a> {
         let history: serde_json::Value =
             serde_json::from_str(&self.there.installer(self.host, &["history", "--json"]).text).unwrap();
         let transactions = history["transactions"].as_array().unwrap();
-        transactions.iter().filter(|one| one["state"] == "committed").count()
+        transactions.iter().filter(|one| one["standing"] == "committed").count()
     }
 
     fn after(&mut self, what: &str) {

@@ -61,8 +61,8 @@ pub struct Entry {
     pub id: u64,
     /// Its bundle.
     pub bundle: String,
-    /// When it began.
-    pub at: String,
+    /// When it began; `at` is when it came to stand as it does.
+    pub begun: String,
     /// Who asked for it.
     pub by: String,
     /// How it stands.
@@ -87,7 +87,7 @@ impl Entry {
         Self {
             id: known.id,
             bundle: begin.as_ref().map(|begin| begin.bundle.clone()).unwrap_or_default(),
-            at: begin.as_ref().map(|begin| begin.at.clone()).unwrap_or_default(),
+            begun: begin.as_ref().map(|begin| begin.at.clone()).unwrap_or_default(),
             by: begin.map(|begin| begin.by).unwrap_or_default(),
             standing: known.state.standing.clone(),
             changed: receipt.map_or(done, |receipt| {
@@ -188,7 +188,7 @@ impl fmt::Display for History {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, bundle, at, by, changed, .. } = self;
+        let Self { id, bundle, begun, by, changed, .. } = self;
         let standing = match &self.standing {
             Standing::Empty => "did not begin".to_owned(),
             Standing::Open => "was cut off".to_owned(),
@@ -198,7 +198,7 @@ impl fmt::Display for Entry {
             Standing::RolledBack { at } => format!("was taken back at {}", seconds(at)),
             Standing::Stuck { conflicts } => format!("needs a person: {}", conflicts.join("; ")),
         };
-        write!(f, "{id:>6}  {bundle}  {}  by {by}: {} steps, {standing}", seconds(at), changed.len())
+        write!(f, "{id:>6}  {bundle}  {}  by {by}: {} steps, {standing}", seconds(begun), changed.len())
     }
 }
 
@@ -207,5 +207,36 @@ fn seconds(at: &str) -> String {
     match at.split_once('.') {
         Some((whole, _)) => format!("{whole}Z"),
         None => at.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_of_an_entry_stands_twice() {
+        let entry = |standing| Entry {
+            id: 1,
+            bundle: "b".to_owned(),
+            begun: "t".to_owned(),
+            by: "root".to_owned(),
+            standing,
+            changed: Vec::new(),
+            cause: Some("c".to_owned()),
+        };
+        for standing in [
+            Standing::Open,
+            Standing::Exposed { until: "u".to_owned() },
+            Standing::Committed { at: "u".to_owned() },
+            Standing::RolledBack { at: "u".to_owned() },
+            Standing::Stuck { conflicts: Vec::new() },
+        ] {
+            let text = serde_json::to_string(&entry(standing)).unwrap();
+            let keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+            for key in keys.keys() {
+                assert_eq!(text.matches(&format!("\"{key}\":")).count(), 1, "{key}: {text}");
+            }
+        }
     }
 }
