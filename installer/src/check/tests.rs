@@ -58,6 +58,9 @@ impl Sys for Programs {
     fn ask(&self, command: &Command) -> Result<Output, SysError> {
         Ok((self.0)(command))
     }
+    fn stream(&self, command: &Command, _: &mut dyn std::io::Write) -> Result<Output, SysError> {
+        Ok((self.0)(command))
+    }
     fn effect(&mut self, _: &Effect<'_>) -> Result<Output, SysError> {
         Err(SysError::Injected("checks change nothing".to_owned()))
     }

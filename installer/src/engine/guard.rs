@@ -55,6 +55,10 @@ impl Sys for Guard<'_> {
         self.sys.open(path)
     }
 
+    fn stream(&self, command: &Command, out: &mut dyn std::io::Write) -> Result<Output, SysError> {
+        self.sys.stream(command, out)
+    }
+
     fn digest(&self, path: &HostPath) -> Result<Digest, SysError> {
         self.sys.digest(path)
     }

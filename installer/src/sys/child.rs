@@ -1,12 +1,14 @@
 //! Runs one child process: its own process group, a clean environment, a deadline, bounded output.
 
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User};
@@ -45,6 +47,74 @@ pub(super) fn run(command: &Command) -> Result<Output, SysError> {
     Ok(output)
 }
 
+/// Runs a command to its end and hands on its standard output while it comes. A writer that fails ends the group.
+pub(super) fn stream(command: &Command, out: &mut dyn io::Write) -> Result<Output, SysError> {
+    let line = command.argv.join(" ");
+    let end = Instant::now() + command.timeout;
+    let mut child = spawn(command, &line)?;
+    let chunks = child.stdout.take().map(chunks);
+    let stderr = child.stderr.take().map(collect);
+    let handed = chunks.map_or(Ok(()), |chunks| hand_on(&chunks, end, out));
+    let left = if handed.is_ok() { end.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+    let (status, timed_out) = wait(child, left).map_err(SysError::io("wait for", &line))?;
+    let stderr = stderr.and_then(|output| output.recv_timeout(DRAIN).ok()).unwrap_or_default();
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1);
+    let output = Output { code, stdout: Vec::new(), stderr };
+    match handed {
+        Err(Stopped::Writer(error)) => Err(SysError::io("take what is written by", &line)(error)),
+        Err(Stopped::Late) | Ok(()) if timed_out => {
+            let complaint = output.complaint();
+            Err(SysError::Timeout { command: line, timeout: command.timeout, complaint })
+        }
+        Err(Stopped::Late) | Ok(()) => Ok(output),
+    }
+}
+
+/// Why the output of a child is no longer taken.
+enum Stopped {
+    Writer(io::Error),
+    Late,
+}
+
+fn hand_on(
+    chunks: &Receiver<io::Result<Vec<u8>>>,
+    end: Instant,
+    out: &mut dyn io::Write,
+) -> Result<(), Stopped> {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match chunks.recv_timeout(left) {
+            Ok(chunk) => chunk.and_then(|chunk| out.write_all(&chunk)).map_err(Stopped::Writer)?,
+            Err(RecvTimeoutError::Timeout) => return Err(Stopped::Late),
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+/// Reads a pipe in a thread of its own, a few chunks ahead.
+fn chunks(mut pipe: impl Read + Send + 'static) -> Receiver<io::Result<Vec<u8>>> {
+    let (sender, output) = sync_channel(4);
+    thread::spawn(move || {
+        loop {
+            let mut buffer = vec![0; 64 << 10];
+            let read = match pipe.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(count) => {
+                    buffer.truncate(count);
+                    Ok(buffer)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let failed = read.is_err();
+            if sender.send(read).is_err() || failed {
+                return;
+            }
+        }
+    });
+    output
+}
+
 fn spawn(command: &Command, line: &str) -> Result<Child, SysError> {
     let mut prepared = prepare(command)?;
     if command.view.is_empty() {
@@ -70,10 +140,19 @@ fn prepare(command: &Command) -> Result<std::process::Command, SysError> {
         .envs(&command.env)
         .current_dir("/")
         .process_group(0)
-        .stdin(if command.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdin(stdin(command)?)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     Ok(child)
+}
+
+fn stdin(command: &Command) -> Result<Stdio, SysError> {
+    let Some(path) = &command.stdin_from else {
+        return Ok(if command.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+    };
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path.as_str());
+    file.map(Stdio::from).map_err(SysError::io("open", path))
 }
 
 /// The argv, behind the one program of every Debian system that takes up a user with all its groups.
@@ -172,8 +251,6 @@ impl HeadAndTail {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     fn sh(script: &str) -> Command {
@@ -242,6 +319,45 @@ mod tests {
         let output = run(&sh("setsid sleep 20 & echo $!")).unwrap();
         assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
         assert_eq!(output.code, 0);
+    }
+
+    #[test]
+    fn output_of_any_length_is_handed_on() {
+        let mut taken = Vec::new();
+        let output =
+            stream(&sh("head -c 9000000 /dev/zero; echo last; echo err >&2; exit 3"), &mut taken).unwrap();
+        assert_eq!((output.code, output.complaint().as_str(), taken.len()), (3, "err", 9_000_005));
+        assert!(taken.ends_with(b"last\n"));
+    }
+
+    #[test]
+    fn a_writer_that_fails_ends_the_child_and_so_does_the_deadline() {
+        struct Full;
+        impl io::Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::other("larger than its limit"))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let begun = Instant::now();
+        let error = stream(&sh("yes"), &mut Full).unwrap_err();
+        assert!(error.to_string().ends_with("larger than its limit"), "{error}");
+        let late = sh("echo x; sleep 300").timeout(Duration::from_millis(300));
+        let mut taken = Vec::new();
+        assert!(matches!(stream(&late, &mut taken), Err(SysError::Timeout { .. })));
+        assert_eq!(taken, b"x\n");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_file_can_be_standard_input() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "from a file").unwrap();
+        let path = file.path().to_str().unwrap().parse().unwrap();
+        let command = Command { stdin_from: Some(path), ..Command::new(["cat"]) };
+        assert_eq!(run(&command).unwrap().text(), "from a file");
     }
 
     #[test]

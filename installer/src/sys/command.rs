@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chom_format::HostPath;
+
 use super::view::Layer;
 
 /// What to run.
@@ -16,6 +18,8 @@ pub struct Command {
     pub user: Option<String>,
     /// Bytes for standard input; null otherwise.
     pub stdin: Option<Vec<u8>>,
+    /// A file of the host for standard input instead, of any length.
+    pub stdin_from: Option<HostPath>,
     /// The process group is ended after this long.
     pub timeout: Duration,
     /// Directories that the child alone sees otherwise, in a private mount namespace: see [`super::view`].
@@ -41,6 +45,7 @@ impl Command {
             env: BTreeMap::new(),
             user: None,
             stdin: None,
+            stdin_from: None,
             timeout: Duration::from_secs(30),
             view: Vec::new(),
         }

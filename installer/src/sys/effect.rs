@@ -6,6 +6,7 @@ use chom_format::{Digest, HostPath};
 
 use super::command::Command;
 use super::meta::Attrs;
+use super::{Sys, SysError};
 
 /// One change. Each is whole when it returns, or has not happened; a crash in between leaves at most a
 /// temporary name that begins with [`super::TEMPORARY`].
@@ -152,4 +153,12 @@ pub enum Source<'a> {
         /// Wanted, of all of them together.
         sha256: Digest,
     },
+    /// Whatever this writes, for what has no digest before it is made.
+    Made(&'a dyn Make),
+}
+
+/// Makes the bytes of a file while it is written.
+pub trait Make: std::fmt::Debug {
+    /// Writes all of it; called again when the effect is tried again.
+    fn make(&self, sys: &dyn Sys, out: &mut dyn std::io::Write) -> Result<(), SysError>;
 }

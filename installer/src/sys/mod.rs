@@ -20,7 +20,7 @@ mod real;
 pub mod view;
 
 pub use command::{Command, Output};
-pub use effect::{Effect, Source};
+pub use effect::{Effect, Make, Source};
 pub use error::SysError;
 pub use lack::{Lack, Lacking};
 pub use look::{behind, look, state_of};
@@ -74,6 +74,9 @@ pub trait Sys: Sync {
 
     /// Runs a program that changes nothing and waits for it.
     fn ask(&self, command: &Command) -> Result<Output, SysError>;
+
+    /// Runs a program that changes nothing, and hands on what it writes to its standard output, of any length.
+    fn stream(&self, command: &Command, out: &mut dyn std::io::Write) -> Result<Output, SysError>;
 
     /// Does one thing to the host. Durable when it returns: files and their directories are synced.
     /// The output is that of a program run, and empty for everything else.

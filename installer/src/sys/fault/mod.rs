@@ -196,6 +196,11 @@ impl Sys for FaultSys {
         self.inner.ask(command)
     }
 
+    fn stream(&self, command: &Command, out: &mut dyn io::Write) -> Result<Output, SysError> {
+        self.alive()?;
+        self.inner.stream(command, out)
+    }
+
     fn effect(&mut self, effect: &Effect<'_>) -> Result<Output, SysError> {
         match effect {
             // A batch that is cut off leaves any beginning of it.

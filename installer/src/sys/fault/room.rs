@@ -92,6 +92,11 @@ fn size(sys: &RealSys, source: &Source<'_>) -> Result<u64, SysError> {
         Source::File { file, .. } => Ok(std::fs::metadata(file).map_or(0, |meta| meta.len())),
         Source::Host { path, .. } => of(path),
         Source::Part { size, .. } => Ok(*size),
+        Source::Made(made) => {
+            let mut hasher = chom_format::digest::Hasher::new(std::io::sink());
+            made.make(sys, &mut hasher)?;
+            Ok(hasher.finish().1)
+        }
         Source::Joined { paths, .. } => paths.iter().map(of).sum(),
     }
 }

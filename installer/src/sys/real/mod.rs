@@ -205,6 +205,11 @@ impl Sys for RealSys {
         child::run(command)
     }
 
+    fn stream(&self, command: &Command, out: &mut dyn io::Write) -> Result<Output, SysError> {
+        self.on_host(command)?;
+        child::stream(command, out)
+    }
+
     fn effect(&mut self, effect: &Effect<'_>) -> Result<Output, SysError> {
         log::trace!("{}", effect.describe());
         if let Effect::Batch(effects) = effect {

@@ -169,8 +169,14 @@ pub(super) fn parent(place: &Path) -> PathBuf {
 }
 
 fn fill(sys: &RealSys, path: &HostPath, source: &Source<'_>, to: &mut File) -> Result<(), SysError> {
+    if let Source::Made(made) = source {
+        let mut sparse = Sparse { file: &mut *to, length: 0 };
+        made.make(sys, &mut sparse)?;
+        return sparse.end().map_err(SysError::io("write", path));
+    }
     let mut reader: Box<dyn Read + '_> = match *source {
         Source::Bytes(bytes) => Box::new(bytes),
+        Source::Made(_) => Box::new(io::empty()),
         Source::File { file, .. } => {
             let open = OpenOptions::new().read(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(file);
             Box::new(open.map_err(SysError::io("open", file.display()))?)
@@ -256,7 +262,7 @@ impl Source<'_> {
     /// The digest that the bytes must have; bytes in memory need none.
     pub fn digest(&self) -> Option<Digest> {
         match self {
-            Self::Bytes(_) => None,
+            Self::Bytes(_) | Self::Made(_) => None,
             Self::File { sha256, .. }
             | Self::Host { sha256, .. }
             | Self::Part { sha256, .. }

@@ -65,6 +65,8 @@ fn wanted(sys: &RealSys, effect: &Effect<'_>) -> u64 {
             Source::Host { path, .. } => size(path),
             Source::Part { size, .. } => *size,
             Source::Joined { paths, .. } => paths.iter().map(size).sum(),
+            // Nobody knows before it is made.
+            Source::Made(_) => BLOCK,
         },
         Effect::Reserve { bytes, .. } => *bytes,
         Effect::Append { frame, .. } => frame.len() as u64,
