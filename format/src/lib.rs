@@ -6,6 +6,8 @@
 //! stand in another. No module here does I/O beyond `Read` and `Write`.
 
 pub mod archive;
+pub mod backup;
+pub mod bech32;
 pub mod check;
 pub mod diff;
 pub mod digest;
@@ -18,12 +20,13 @@ pub mod path;
 pub mod step;
 pub mod sums;
 
+pub use backup::BackupSpec;
 pub use check::{CheckSpec, Probe, Severity};
 pub use digest::Digest;
 pub use exit::{Exit, HostState};
 pub use facts::Facts;
 pub use manifest::Manifest;
 pub use mode::Mode;
-pub use name::{AccountName, ComponentName, HostName, PackageName, StepId, UnitName};
+pub use name::{AccountName, ComponentName, DatabaseName, HostName, PackageName, PartName, StepId, UnitName};
 pub use path::{HostPath, RelPath};
 pub use step::{Step, StepSpec};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::backup::BackupSpec;
 use crate::check::CheckSpec;
 use crate::digest::Digest;
 use crate::name::{HostName, StepId};
@@ -32,6 +33,9 @@ pub struct Manifest {
     /// Directories in which an exporter of the host reads figures (`*.prom`); the installer leaves its own there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<HostPath>,
+    /// What of the host is backed up, and how backups are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupSpec>,
 }
 
 /// How the installer knows that it is on the right host. Facts that are absent are not asked for.

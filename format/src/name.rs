@@ -111,6 +111,20 @@ name! {
         !text.is_empty() && text.len() <= 200 && text.chars().all(fit)
     }
 }
+name! {
+    /// A part of a backup: `component.id`, the stem of its file.
+    PartName, "the name of a part of a backup: component.id", |text| {
+        let part = |text: &str| text.parse::<ComponentName>().is_ok();
+        text.split_once('.').is_some_and(|(component, id)| part(component) && part(id))
+    }
+}
+name! {
+    /// A database. Narrow, because it stands in command lines and queries.
+    DatabaseName, "a database name: letters, digits, `_` and inner `-`, at most 63, not a digit first", |text| {
+        let fit = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        text.len() <= 63 && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(fit)
+    }
+}
 
 fn made_of(text: &str, also: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || also.contains(c))

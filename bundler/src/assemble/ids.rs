@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::str::FromStr;
 
-use chom_format::{ComponentName, Digest, RelPath, StepId};
+use chom_format::{ComponentName, Digest, PartName, RelPath, StepId};
 
 const LONGEST: usize = 200;
 
@@ -32,6 +32,11 @@ pub(super) fn object(sha256: &Digest) -> RelPath {
 /// Where a release lies below its stack's root.
 pub(super) fn release(id: &str) -> RelPath {
     parsed(&format!("releases/{id}"))
+}
+
+/// The name of a part of every backup. It has the characters that both names have.
+pub(super) fn part(component: &ComponentName, id: &ComponentName) -> PartName {
+    parsed(&format!("{component}.{id}"))
 }
 
 /// A name or path that this program itself writes.

@@ -5,6 +5,7 @@
 //! by `after`, then by name. Nothing here reads a template, writes an archive or asks the network: the same input
 //! gives the same manifest to the byte.
 
+mod backup;
 mod expose;
 mod ids;
 mod index;
@@ -134,6 +135,7 @@ pub fn assemble(
         activate: work.activate(),
         expose: work.expose(),
     };
+    let backup = work.backup();
     let manifest = Manifest {
         format: FORMAT,
         host: identity(host),
@@ -147,6 +149,7 @@ pub fn assemble(
         phases,
         checks: work.checks(),
         metrics: metrics(rendered),
+        backup,
     };
     for id in manifest.duplicate_ids() {
         work.problems.push(Problem::whole(

@@ -86,6 +86,9 @@ impl Work<'_> {
                 dirs.entry(path).or_insert_with(|| (stack.clone(), spec));
             }
         }
+        if let Some(spec) = self.backup_dir() {
+            dirs.entry(spec.path.clone()).or_insert_with(|| (ids::fixed("chom-backup"), spec));
+        }
         let step = |(component, spec): (ComponentName, DirSpec)| Step {
             id: ids::of(&component, spec.path.as_str()),
             component,
@@ -103,6 +106,7 @@ impl Work<'_> {
             files.extend(self.files(component));
             links.extend(links_of(component));
         }
+        files.extend(self.backup_files());
         let laid: Vec<(StepId, HostPath)> = files.iter().chain(&links).filter_map(path_of).collect();
         steps.extend(self.validations(&laid));
         steps.extend(files);

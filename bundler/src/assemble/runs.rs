@@ -25,6 +25,7 @@ impl Work<'_> {
             steps.extend(self.units(component));
             steps.extend(commands(component));
         }
+        steps.extend(self.timer());
         steps
     }
 

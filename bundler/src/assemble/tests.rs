@@ -233,3 +233,58 @@ checks: [{ id: same, tcp: { address: "a:1" } }, { id: same, tcp: { address: "a:1
         assert!(text.contains(says), "{says}\n{text}");
     }
 }
+
+const KEPT: &str = r#"
+summary: s
+backup:
+  - { id: pages, limit: 100MB, stop: [app.service], paths: [/srv/app], exclude: ["*.tmp"] }
+  - { id: data, limit: 1GB, postgresql: { database: app } }
+"#;
+
+fn kept(change: impl FnOnce(&mut crate::resolve::Backup)) -> Result<Assembled, Problems> {
+    let mut bench = bench().component("a", "kept", KEPT, json!({}));
+    change(&mut bench.fleet.hosts.get_mut("a").unwrap().backup);
+    assembled(&bench)
+}
+
+#[test]
+fn what_is_backed_up_stands_in_the_manifest_and_changes_a_file() {
+    assert_eq!(manifest().backup, None, "nothing is named, so nothing is said");
+    let one = kept(|_| {}).unwrap();
+    let spec = one.manifest.backup.clone().unwrap();
+    let names: Vec<&str> = spec.parts.iter().map(|part| part.name.as_str()).collect();
+    assert_eq!(names, ["kept.pages", "kept.data"]);
+    assert_eq!((spec.parts[0].limit, spec.policy.keep, spec.policy.recipients.len()), (100 << 20, 7, 0));
+    let note = |assembled: &Assembled| match &assembled.contents["files/etc/chom/backup.json"] {
+        Source::Bytes(bytes) => serde_json::from_slice::<chom_format::BackupSpec>(bytes).unwrap(),
+        Source::Object { .. } => panic!("it is no payload"),
+    };
+    assert_eq!(note(&one), spec);
+    let other = kept(|backup| backup.policy.keep = 3).unwrap();
+    assert_ne!(note(&other), spec, "another policy is a change that a plan shows");
+    assert!(!ids(&one.manifest.phases.activate).contains(&"chom-backup/timer"), "a timer comes on request");
+}
+
+#[test]
+fn a_timer_comes_on_request_as_files_and_a_unit() {
+    let assembled = kept(|backup| backup.schedule = Some("*-*-* 03:30".to_owned())).unwrap();
+    let files = ids(&assembled.manifest.phases.install);
+    for name in ["backup.service", "backup.timer"] {
+        assert!(files.contains(&&*format!("chom-backup/etc/systemd/system/chom-{name}")), "{files:?}");
+    }
+    assert!(ids(&assembled.manifest.phases.activate).contains(&"chom-backup/timer"));
+    let Source::Bytes(timer) = &assembled.contents["files/etc/systemd/system/chom-backup.timer"] else {
+        panic!()
+    };
+    assert!(String::from_utf8_lossy(timer).contains("OnCalendar=*-*-* 03:30\n"));
+}
+
+#[test]
+fn backups_that_cannot_be_are_told_all_at_once() {
+    let told = |assembled: Result<Assembled, Problems>| assembled.unwrap_err().to_string();
+    let problems = told(kept(|backup| backup.policy.dir = "/srv/app/backups".parse().unwrap()));
+    assert!(problems.contains("holds /srv/app/backups, where the backups lie"), "{problems}");
+    let mut idle = bench();
+    idle.fleet.hosts.get_mut("a").unwrap().backup.schedule = Some("daily".to_owned());
+    assert!(told(assembled(&idle)).contains("no component of the host names anything"));
+}

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::resolve::{Mirrors, TlsMode};
 use crate::yaml::shape::{
-    AccountText, AddressText, ComponentText, DomainText, LabelText, Line, MachineIdText, PathText,
-    SshKeyText, VersionText,
+    AccountText, AddressText, CalendarText, ComponentText, DomainText, DurationText, LabelText, Line,
+    MachineIdText, PathText, RecipientText, SshKeyText, VersionText,
 };
 
 /// The only place where a person states facts about hosts.
@@ -54,6 +54,9 @@ pub struct DefaultsFile {
     /// How web pages are encrypted.
     #[serde(default)]
     pub tls: Option<TlsFile>,
+    /// How backups are kept.
+    #[serde(default)]
+    pub backup: Option<BackupFile>,
     /// Settings of components, by component.
     #[serde(default)]
     pub components: Option<ComponentsFile>,
@@ -98,6 +101,9 @@ pub struct HostFile {
     /// What it has; `chom-bundle facts --write` fills this in.
     #[serde(default)]
     pub specs: Option<SpecsFile>,
+    /// How backups are kept.
+    #[serde(default)]
+    pub backup: Option<BackupFile>,
     /// Settings of its components, by component.
     #[serde(default)]
     pub components: Option<ComponentsFile>,
@@ -161,6 +167,35 @@ pub struct TlsFile {
     #[serde(default)]
     #[schemars(with = "Option<PathText>")]
     pub key: Option<String>,
+}
+
+/// How backups are kept. What is in them, the components say.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupFile {
+    /// Where they lie on the host; its parent must be there.
+    #[serde(default)]
+    #[schemars(with = "Option<PathText>")]
+    pub directory: Option<String>,
+    /// So many of the newest are kept.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 10000))]
+    pub keep: Option<u32>,
+    /// What is older goes, but for the newest.
+    #[serde(default)]
+    #[schemars(with = "Option<DurationText>")]
+    pub max_age: Option<String>,
+    /// Public age keys: only who holds one of the private halves can read a backup.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<RecipientText>>")]
+    pub recipients: Option<Vec<String>>,
+    /// Make one before every installation that changes something.
+    #[serde(default)]
+    pub before_install: Option<bool>,
+    /// Make one by a timer of systemd, at such times: `*-*-* 03:30`.
+    #[serde(default)]
+    #[schemars(with = "Option<CalendarText>")]
+    pub schedule: Option<String>,
 }
 
 /// What a host has.
@@ -263,6 +298,7 @@ mod tests {
                 },
                 Some("array") => json!([sample(root, &schema["items"])]),
                 Some("integer") => json!(7),
+                Some("boolean") => json!(true),
                 _ => json!("text"),
             }
         }

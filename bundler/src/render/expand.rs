@@ -37,6 +37,7 @@ impl Work<'_> {
             ports: self.list("ports", &file.ports),
             scrape: self.list("scrape", &file.scrape),
             checks: self.list("checks", &file.checks),
+            backup: self.list("backup", &file.backup),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The forms in which a component file writes what has a type of its own: durations, owners, openings, checks.
 
+use chom_format::backup::BackupSource;
 use chom_format::check::{Probe, Severity};
 use chom_format::step::Owner;
 use chom_format::{AccountName, UnitName};
@@ -7,7 +8,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::wanted::{Check, Open};
+use super::wanted::{Backup, Check, Open};
 
 impl<'de> Deserialize<'de> for Open {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -41,6 +42,37 @@ impl<'de> Deserialize<'de> for Check {
     }
 }
 
+impl<'de> Deserialize<'de> for Backup {
+    // As with checks the kind is a key; of `paths` its value is the list, with `exclude` beside it.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut map = Map::deserialize(deserializer)?;
+        let id = take(&mut map, "id")?;
+        let limit: String = take(&mut map, "limit")?;
+        let limit = whole_bytes(&limit)
+            .ok_or_else(|| D::Error::custom(format!("`{limit}` is not a size such as 512MB")))?;
+        let stop: Option<Vec<UnitName>> = take(&mut map, "stop")?;
+        let timeout: Option<String> = take(&mut map, "timeout")?;
+        let timeout = timeout.map_or(Ok(600), |text| whole_seconds(&text)).map_err(D::Error::custom)?;
+        let exclude = map.remove("exclude");
+        let mut rest = map.into_iter();
+        let (Some((kind, value)), None) = (rest.next(), rest.next()) else {
+            let wanted = "an entry of `backup` has `id`, `limit`, `stop`, `timeout` and one of paths, postgresql, mariadb, redis";
+            return Err(D::Error::custom(wanted));
+        };
+        let mut source = match (kind.as_str(), value) {
+            ("paths", paths @ Value::Array(_)) => Map::from_iter([("paths".to_owned(), paths)]),
+            ("paths", _) => return Err(D::Error::custom("paths: a list of paths")),
+            (_, Value::Object(fields)) => fields,
+            (_, _) => return Err(D::Error::custom(format!("{kind}: the fields of the source in braces"))),
+        };
+        source.extend(exclude.map(|exclude| ("exclude".to_owned(), exclude)));
+        source.insert("kind".to_owned(), Value::String(kind.clone()));
+        let source = BackupSource::deserialize(Value::Object(source))
+            .map_err(|error| D::Error::custom(format!("{kind}: {error}")))?;
+        Ok(Self { id, limit, stop: stop.unwrap_or_default(), timeout, source })
+    }
+}
+
 fn take<T: DeserializeOwned, E: serde::de::Error>(map: &mut Map<String, Value>, key: &str) -> Result<T, E> {
     let value = map.remove(key).unwrap_or_default();
     T::deserialize(value).map_err(|error| E::custom(format!("{key}: {error}")))
@@ -71,7 +103,7 @@ fn probe(kind: String, fields: Map<String, Value>) -> Result<Probe, String> {
 }
 
 /// The seconds of `30s`, `5m`, `720h`, `15d`, `2w`, `1y` or a joined `1h30m`.
-pub(super) fn seconds(text: &str) -> Option<u64> {
+pub(crate) fn seconds(text: &str) -> Option<u64> {
     let mut total = 0_u64;
     let mut rest = text;
     while !rest.is_empty() {
@@ -90,6 +122,20 @@ pub(super) fn seconds(text: &str) -> Option<u64> {
         rest = rest.get(digits + 1..)?;
     }
     (!text.is_empty()).then_some(total)
+}
+
+/// The bytes of `512MB`; a number alone is bytes.
+pub(crate) fn whole_bytes(text: &str) -> Option<u64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let factor = match text.get(digits..)? {
+        "B" | "" => 1,
+        "KB" | "K" => 1_u64 << 10,
+        "MB" | "M" => 1 << 20,
+        "GB" | "G" => 1 << 30,
+        "TB" | "T" => 1 << 40,
+        _ => return None,
+    };
+    text.get(..digits)?.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 fn whole_seconds(text: &str) -> Result<u32, String> {
@@ -204,6 +250,34 @@ mod tests {
             json!({ "tcp": { "address": "a:1" } }),
         ] {
             assert!(serde_json::from_value::<Check>(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_backup_is_one_source_with_a_limit() {
+        let read = |value: Value| serde_json::from_value::<Backup>(value);
+        let part = read(json!({ "id": "pages", "limit": "100MB", "paths": ["/srv"], "exclude": ["*.tmp"] }))
+            .unwrap();
+        let BackupSource::Paths(source) = &part.source else { panic!("{part:?}") };
+        assert_eq!((part.limit, part.timeout, source.exclude.len()), (100 << 20, 600, 1));
+        let part = read(json!({
+            "id": "db", "limit": "2GB", "timeout": "1h", "stop": ["a.service"], "postgresql": { "database": "shop" },
+        }))
+        .unwrap();
+        assert_eq!((part.limit, part.timeout, part.stop.len()), (2 << 30, 3600, 1));
+        assert!(read(json!({ "id": "all", "limit": "1GB", "mariadb": {} })).is_ok());
+        for wrong in [
+            json!({ "id": "x", "paths": ["/srv"] }),
+            json!({ "id": "x", "limit": "1 GB", "paths": ["/srv"] }),
+            json!({ "id": "x", "limit": "1GB" }),
+            json!({ "id": "x", "limit": "1GB", "paths": "/srv" }),
+            json!({ "id": "x", "limit": "1GB", "paths": ["/srv"], "mariadb": {} }),
+            json!({ "id": "x", "limit": "1GB", "mariadb": {}, "exclude": ["*.tmp"] }),
+            json!({ "id": "x", "limit": "1GB", "oracle": {} }),
+            json!({ "id": "x", "limit": "1GB", "redis": { "unit": "r.service", "socket": "/x" } }),
+            json!({ "id": "x.y", "limit": "1GB", "mariadb": {} }),
+        ] {
+            assert!(read(wrong.clone()).is_err(), "{wrong}");
         }
     }
 

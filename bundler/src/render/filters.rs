@@ -68,17 +68,7 @@ fn seconds(text: &str, _: Kwargs, _: &State) -> TeraResult<u64> {
 }
 
 fn bytes(text: &str, _: Kwargs, _: &State) -> TeraResult<u64> {
-    let number: String = text.chars().take_while(char::is_ascii_digit).collect();
-    let factor = match text.get(number.len()..).unwrap_or_default() {
-        "B" | "" => Some(1),
-        "KB" | "K" => Some(1_u64 << 10),
-        "MB" | "M" => Some(1 << 20),
-        "GB" | "G" => Some(1 << 30),
-        "TB" | "T" => Some(1 << 40),
-        _ => None,
-    };
-    factor
-        .and_then(|factor| number.parse::<u64>().ok()?.checked_mul(factor))
+    super::fields::whole_bytes(text)
         .ok_or_else(|| Error::message(format!("`{text}` is not a size such as 512MB")))
 }
 

@@ -93,6 +93,7 @@ impl Bench {
 
 fn host(name: &str, address: &str) -> Host {
     Host {
+        backup: Default::default(),
         name: name.parse().unwrap(),
         address: Address::Ip(address.parse().unwrap()),
         fqdn: format!("{name}.internal"),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chom_format::backup::BackupSource;
 use chom_format::check::{Probe, Severity};
 use chom_format::step::Owner;
 use chom_format::{AccountName, ComponentName, HostName, HostPath, Mode, RelPath, StepId, UnitName};
@@ -95,6 +96,8 @@ pub struct RenderedComponent {
     pub scrape: Vec<Placed<Scrape>>,
     /// Checks.
     pub checks: Vec<Placed<Check>>,
+    /// What is backed up.
+    pub backup: Vec<Placed<Backup>>,
 }
 
 /// `accounts:`
@@ -304,6 +307,21 @@ pub struct Check {
     pub deadline: u32,
     /// The probe.
     pub probe: Probe,
+}
+
+/// `backup:`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// Its name in the component.
+    pub id: ComponentName,
+    /// It may not be larger, in bytes.
+    pub limit: u64,
+    /// Services that write to it.
+    pub stop: Vec<UnitName>,
+    /// For each program that reads or writes it, in seconds.
+    pub timeout: u32,
+    /// What it is.
+    pub source: BackupSource,
 }
 
 impl Unit {

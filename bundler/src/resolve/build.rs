@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chom_format::ComponentName;
+use chom_format::backup::BackupPolicy;
 use chom_format::manifest::{Arch, Suite};
 use serde_json::Value;
 
-use super::fleet::{Address, Component, Fleet, Host, Mirrors, Specs, Ssh, Tls};
+use super::fleet::{Address, Backup, Component, Fleet, Host, Mirrors, Specs, Ssh, Tls};
 use super::leaves::{self, Leaf};
 use super::merge::{MergedHost, definition};
 use super::origin::{Layer, Origin};
@@ -15,6 +16,7 @@ use super::trace::Trace;
 use crate::inventory::Inventory;
 use crate::inventory::model::{self, HostFile};
 use crate::problem::Problem;
+use crate::render::fields::seconds;
 use crate::stack::component::Source;
 use crate::stack::setting::{component_schema, setting_schema};
 use crate::stack::{Catalog, LoadedComponent};
@@ -128,6 +130,7 @@ fn host(merged: &MergedHost<'_>, catalog: &Catalog, schema: &Value) -> Result<Ho
     let tls = file.tls.unwrap_or_default();
     let ssh = file.ssh.unwrap_or_default();
     let specs = file.specs.unwrap_or_default();
+    let backup = backup(file.backup.unwrap_or_default());
     let mut components = BTreeMap::new();
     for (name, (stack, part)) in &merged.components {
         components.insert(name.clone(), component(merged, stack, part)?);
@@ -156,10 +159,24 @@ fn host(merged: &MergedHost<'_>, catalog: &Catalog, schema: &Value) -> Result<Ho
             detected_at: specs.detected_at,
             detection_source: specs.detection_source,
         },
+        backup,
         stack_files: merged.stacks.iter().filter_map(stack_file).collect(),
         stacks: merged.stacks.clone(),
         components,
     })
+}
+
+fn backup(file: model::BackupFile) -> Backup {
+    let usual = BackupPolicy::default();
+    // The form of each text was checked with all others.
+    let policy = BackupPolicy {
+        dir: file.directory.and_then(|text| text.parse().ok()).unwrap_or(usual.dir),
+        keep: file.keep.unwrap_or(usual.keep),
+        max_age_s: file.max_age.as_deref().and_then(seconds),
+        recipients: file.recipients.iter().flatten().filter_map(|text| text.parse().ok()).collect(),
+        before_install: file.before_install.unwrap_or(usual.before_install),
+    };
+    Backup { policy, schedule: file.schedule }
 }
 
 // Groups are put together again; two levels are all there is below a host.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use chom_format::backup::BackupPolicy;
 use chom_format::manifest::{Arch, Suite};
 use chom_format::{ComponentName, HostName};
 use schemars::JsonSchema;
@@ -78,6 +79,8 @@ pub struct Host {
     pub machine_id: Option<String>,
     /// What it has, stated or measured.
     pub specs: Specs,
+    /// How backups are kept.
+    pub backup: Backup,
     /// What it is for.
     pub stacks: Vec<ComponentName>,
     /// The files of those stacks.
@@ -170,6 +173,16 @@ pub struct Ssh {
     pub key: Option<String>,
     /// Public host key, `type base64`; only this one is then accepted.
     pub host_key: Option<String>,
+}
+
+/// How backups are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Backup {
+    /// Where, how many, for whom.
+    #[serde(flatten)]
+    pub policy: BackupPolicy,
+    /// When the timer makes one, as systemd writes it.
+    pub schedule: Option<String>,
 }
 
 /// What a host has.

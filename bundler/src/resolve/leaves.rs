@@ -20,7 +20,7 @@ pub struct Leaf {
 }
 
 /// The parts of a host that hold several values.
-const GROUPS: [&str; 3] = ["ssh", "tls", "specs"];
+const GROUPS: [&str; 4] = ["ssh", "tls", "specs", "backup"];
 
 /// The values that a mapping of a host's shape states.
 pub fn of(host: &Node, layer: Layer, source: &str) -> Vec<Leaf> {

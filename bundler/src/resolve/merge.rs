@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chom_format::backup::DIRECTORY;
 use chom_format::{ComponentName, HostName};
 use serde_json::Value;
 
@@ -292,6 +293,9 @@ fn built_in() -> Vec<Leaf> {
         ("ssh.user", "root"),
         ("ssh.port", "22"),
         ("tls.mode", "off"),
+        ("backup.directory", DIRECTORY),
+        ("backup.keep", "7"),
+        ("backup.before_install", "false"),
     ];
     let leaf = |(key, value): (&str, &str)| {
         let node = Arc::new(Node::detached(Kind::Scalar(Scalar::plain(value))));
@@ -339,7 +343,7 @@ fn known_keys(schema: &Value, catalog: &Catalog) -> Vec<String> {
             .flat_map(|map| map.keys().cloned())
             .collect()
     };
-    let groups = [("ssh", "SshFile"), ("tls", "TlsFile"), ("specs", "SpecsFile")];
+    let groups = [("ssh", "SshFile"), ("tls", "TlsFile"), ("specs", "SpecsFile"), ("backup", "BackupFile")];
     let mut keys: BTreeSet<String> = keys_of(definition(schema, "HostFile")).into_iter().collect();
     keys.remove("components");
     for (group, name) in groups {

@@ -22,7 +22,7 @@ use crate::inventory::{self, Inventory};
 use crate::problem::{Problem, Problems};
 use crate::stack::Catalog;
 
-pub use fleet::{Address, Component, Fleet, Host, Mirrors, Specs, Ssh, Tls, TlsMode};
+pub use fleet::{Address, Backup, Component, Fleet, Host, Mirrors, Specs, Ssh, Tls, TlsMode};
 pub use origin::{Layer, Origin, Origins};
 pub use trace::{Step, Trace};
 

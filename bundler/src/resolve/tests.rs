@@ -263,6 +263,21 @@ fn every_mistake_is_told_with_place_and_remedy() {
             "`tls.key` of host `landsraad` has no effect while `tls.mode` is `off`",
         ),
         (
+            "    stacks: [vpsmanager]",
+            "    stacks: [vpsmanager]\n    backup: { keep: 0 }",
+            "`hosts.landsraad.backup.keep` is 0, out of its range",
+        ),
+        (
+            "    stacks: [vpsmanager]",
+            "    stacks: [vpsmanager]\n    backup: { recipients: [age1typo] }",
+            "`age1typo` in `hosts.landsraad.backup.recipients.0` is not the public key of an age identity",
+        ),
+        (
+            "    stacks: [vpsmanager]",
+            "    stacks: [vpsmanager]\n    backup: { schedule: at night, direcotry: /x }",
+            "`at night` in `hosts.landsraad.backup.schedule` is not times as systemd writes them",
+        ),
+        (
             "      prometheus:\n",
             "      alertmanager: { smtp_password: hunter2 }\n      prometheus:\n",
             "| a secret does not stand in the inventory: put it in a file on the host and set `smtp_password_file`",
@@ -427,4 +442,21 @@ fn what_the_old_shape_cannot_mean_any_more_is_refused_by_name() {
         assert!(told.contains(says), "{to}\nwanted: {says}\ngot: {told}");
         assert!(!told.contains("hunter2"));
     }
+}
+
+#[test]
+fn how_backups_are_kept_has_layers_like_everything() {
+    let key = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let text = GOOD.replacen("defaults:\n", "defaults:\n  backup: { keep: 30, max_age: 90d }\n", 1);
+    let set =
+        [format!("mentat.backup.recipients=[{key}]"), "mentat.backup.schedule=Mon *-*-* 03:30".to_owned()];
+    let set: Vec<&str> = set.iter().map(String::as_str).collect();
+    let fleet = fleet(&text, &[("CHOM__MENTAT__BACKUP__BEFORE_INSTALL", "true")], &set);
+    let backup = &fleet.hosts["mentat"].backup;
+    assert_eq!((backup.policy.keep, backup.policy.max_age_s), (30, Some(90 * 86_400)));
+    assert_eq!(backup.policy.recipients.iter().map(ToString::to_string).collect::<Vec<_>>(), [key]);
+    assert!(backup.policy.before_install && backup.schedule.as_deref() == Some("Mon *-*-* 03:30"));
+    let other = &fleet.hosts["landsraad"].backup;
+    assert_eq!((other.policy.dir.as_str(), other.policy.before_install), ("/var/lib/chom/backups", false));
+    assert_eq!(fleet.origins.of("hosts.landsraad.backup.directory").unwrap().layer, Layer::BuiltIn);
 }

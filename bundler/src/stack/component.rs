@@ -100,6 +100,9 @@ pub struct ComponentFile {
     /// Health.
     #[serde(default)]
     pub checks: Vec<Entry>,
+    /// What is backed up.
+    #[serde(default)]
+    pub backup: Vec<Entry>,
 }
 
 /// The declaration of one setting.

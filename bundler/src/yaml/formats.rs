@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
+use chom_format::backup::Recipient;
 use chom_format::{AccountName, ComponentName, Digest, HostName, HostPath, Mode, PackageName, RelPath};
+
+use super::calendar;
 
 /// Why a text does not have a format: what is wanted instead.
 pub type Refusal = String;
@@ -39,6 +42,10 @@ pub fn check(format: &str, text: &str) -> Result<(), Refusal> {
         ),
         "ssh_key" => wanted(is_ssh_key(text), "`type base64` as in /etc/ssh/ssh_host_ed25519_key.pub"),
         "account" => parsed::<AccountName>(text),
+        "age_recipient" => parsed::<Recipient>(text),
+        "calendar" => {
+            wanted(calendar::is_calendar(text), "times as systemd writes them, such as `*-*-* 03:30`")
+        }
         "owner" => wanted(is_owner(text), "`user:group`"),
         other => Err(format!("a format that this program knows (`{other}` is none)")),
     }
@@ -175,6 +182,12 @@ mod tests {
             ("host", "mentat", "Mentat"),
             ("component_ref", "a/b", "a"),
             ("line", "a b", "a\nb"),
+            ("calendar", "Mon..Fri *-*-* 03:30", "at night"),
+            (
+                "age_recipient",
+                "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+                "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8q",
+            ),
         ] {
             assert_eq!(check(format, good), Ok(()), "{format} {good}");
             assert!(check(format, bad).is_err(), "{format} {bad}");

@@ -5,6 +5,7 @@
 //! depth, and [`walk`] compares a tree with the JSON schema of the types that it is meant for. Nothing here
 //! knows what an inventory is.
 
+mod calendar;
 pub mod formats;
 pub mod node;
 pub mod read;
