@@ -11,6 +11,7 @@ declare -A brings=(
     [ip]=iproute2 [nft]=nftables
     [strace]=strace
     [mkfs.ext4]=e2fsprogs [btrfs]=btrfs-progs
+    [age]=age
     [ssh]=openssh-client [dpkg-deb]=dpkg [gpgv]=gpgv
 )
 missing=()

@@ -10,6 +10,7 @@
 //! forward. `engine` knows neither kind: it saves, announces, runs, and restores. All of them touch the
 //! host through one door, [`sys::Sys`].
 
+pub mod backup;
 pub mod caller;
 pub mod check;
 pub mod cli;

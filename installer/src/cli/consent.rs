@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::plan::Style;
+use crate::plan::{Plan, Style};
 use crate::run::{Consent, Proposal, RunError, Waiting};
 use crate::transaction::Known;
 use crate::ui::{Answer, Printer, ask, ask_within, somebody};
@@ -30,6 +30,17 @@ impl Agreement {
             let list: Vec<String> = resources.map(|(resource, _)| format!("  {resource}")).collect();
             format!("these become as they were before:\n{}\n", list.join("\n"))
         })
+    }
+
+    /// Whether this backup shall be brought back.
+    pub(super) fn agree_to_restore(&self, id: u64, plan: &Plan) -> Result<(), RunError> {
+        let color = self.printer.data_in_color();
+        if self.printer.json_wanted() {
+            self.printer.json_line(&serde_json::json!({ "event": "plan", "backup": id, "plan": plan }));
+        } else {
+            self.printer.data(plan.show(Style { color, all: false }));
+        }
+        self.decide(&format!("restore backup {id}?"), || plan.show(Style { color, all: true }))
     }
 
     fn decide(&self, question: &str, explain: impl FnOnce() -> String) -> Result<(), RunError> {

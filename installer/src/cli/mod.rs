@@ -3,6 +3,7 @@
 //! A command is a clap `Args` struct with `run(self, &mut Ctx) -> Result<Exit, Error>`. To add one: its
 //! file, its `mod` line, its variant in [`Command`] and its arm in `Command::run`.
 
+mod backup;
 mod bundle;
 mod confirm;
 mod consent;
@@ -58,6 +59,7 @@ pub enum Command {
     Confirm(confirm::Confirm),
     Recover(recover::Recover),
     Guard(guard::Guard),
+    Backup(backup::Backup),
     Facts(facts::Facts),
 }
 
@@ -73,6 +75,7 @@ impl Command {
             Self::Confirm(command) => command.run(ctx),
             Self::Recover(command) => command.run(ctx),
             Self::Guard(command) => command.run(ctx),
+            Self::Backup(command) => command.run(ctx),
             Self::Facts(command) => command.run(ctx),
         }
     }

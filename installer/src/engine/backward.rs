@@ -243,6 +243,7 @@ impl Pass {
             | Resource::Folder { .. }
             | Resource::System { .. }
             | Resource::Account { .. }
+            | Resource::Database { .. }
             | Resource::Firewall => Self::Paths,
         }
     }

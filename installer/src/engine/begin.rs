@@ -47,6 +47,7 @@ impl Engine<'_> {
             at: jiff::Timestamp::now().to_string(),
             boot_id: super::clock::boot_id(self.sys),
             by: order.by.to_owned(),
+            backup: order.backup,
         };
         open.note(self.sys, &Record::Begin(begin))?;
         let steps = order.tasks.len();

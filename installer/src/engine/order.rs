@@ -25,6 +25,8 @@ pub struct Order<'a> {
     pub checks: &'a dyn Checks,
     /// How it is done.
     pub options: Options,
+    /// The backup that was made for it, just before.
+    pub backup: Option<u64>,
 }
 
 /// One change of the plan.

@@ -150,6 +150,7 @@ impl Open {
             proof: Vec::new(),
             exceptions: Vec::new(),
             conflicts: Vec::new(),
+            backup: self.state.begin.as_ref().and_then(|begin| begin.backup),
             seconds: 0.0,
         }
     }

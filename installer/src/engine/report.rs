@@ -36,6 +36,9 @@ pub struct Report {
     /// What needs a person.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<String>,
+    /// The backup that was made for it, just before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<u64>,
     /// How long it took.
     pub seconds: f64,
 }

@@ -35,7 +35,8 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
 
 fn begin(by: String, id: u64) -> Record {
     let (bundle, at, boot_id) = ("mentat-1-00000000".into(), "2026-01-01T00:00:00Z".into(), "boot".into());
-    Record::Begin(Begin { format: 1, id, bundle, manifest: Digest::of(b"manifest"), at, boot_id, by })
+    let backup = id.checked_sub(1);
+    Record::Begin(Begin { format: 1, id, bundle, manifest: Digest::of(b"manifest"), at, boot_id, by, backup })
 }
 
 fn exposed(until: String, at_ms: u64) -> Record {

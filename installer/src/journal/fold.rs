@@ -236,6 +236,7 @@ mod tests {
             at: "t".into(),
             boot_id: String::new(),
             by: String::new(),
+            backup: None,
         })
     }
 

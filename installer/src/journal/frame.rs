@@ -186,6 +186,7 @@ mod tests {
             at: "2026-01-01T00:00:00Z".into(),
             boot_id: "boot".into(),
             by: "root".into(),
+            backup: None,
         })
     }
 

@@ -105,4 +105,7 @@ pub struct Begin {
     pub boot_id: String,
     /// Who called it, and from where.
     pub by: String,
+    /// The backup that was made for it, just before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<u64>,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chom_format::manifest::FORMAT;
 use chom_format::sums::Sums;
-use chom_format::{HostPath, Manifest, RelPath, StepSpec};
+use chom_format::{BackupSpec, HostPath, Manifest, RelPath, StepSpec};
 use serde::Deserialize;
 
 use super::OpenError;
@@ -39,6 +39,7 @@ pub(super) fn validate(
     for check in manifest.checks.iter().filter(|check| !checks.insert(&check.id)) {
         faults.push(format!("check `{}` is there twice", check.id));
     }
+    faults.extend(manifest.backup.iter().flat_map(BackupSpec::faults).map(|(_, fault)| fault));
     for content in manifest.contents() {
         match (sums.0.get(&content.from), sizes.get(&content.from)) {
             (Some(digest), Some(size)) if *digest == content.sha256 && *size == content.size => {}

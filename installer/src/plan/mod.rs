@@ -110,6 +110,12 @@ impl Plan {
         Ok(Self { steps, units, room, context })
     }
 
+    /// The plan of steps that are no bundle's and were decided already.
+    pub fn decided(sys: &dyn Sys, steps: Vec<Planned>) -> Result<Self, SysError> {
+        let room = room::measure(sys, &steps)?;
+        Ok(Self { steps, units: Vec::new(), room, context: Context::default() })
+    }
+
     /// Whether the host is already what the bundle says.
     pub fn is_empty(&self) -> bool {
         !self.steps.iter().any(|step| matches!(step.decision, Decision::Change(_) | Decision::Refuse { .. }))

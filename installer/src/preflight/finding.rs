@@ -33,7 +33,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn pass(check: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn pass(check: &'static str, reason: impl Into<String>) -> Self {
         Self { check, level: Level::Pass, reason: reason.into(), remedy: None }
     }
 
@@ -41,7 +41,7 @@ impl Finding {
         Self { check, level: Level::Warn, reason: reason.into(), remedy: Some(remedy.into()) }
     }
 
-    pub(super) fn fail(check: &'static str, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn fail(check: &'static str, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { check, level: Level::Fail, reason: reason.into(), remedy: Some(remedy.into()) }
     }
 }

@@ -6,6 +6,7 @@
 
 mod account;
 mod attic;
+mod database;
 mod firewall;
 mod folder;
 mod listing;
@@ -16,6 +17,7 @@ mod tree;
 mod unit;
 
 pub(crate) use attic::missing_parents;
+pub use database::Database;
 pub use store::Store;
 pub(crate) use store::{below, private};
 pub(crate) use tree::{remove as remove_tree, take_away, walk};
@@ -71,6 +73,11 @@ pub enum Resource {
     },
     /// The firewall: ufw's files and the live rules.
     Firewall,
+    /// What is in a database.
+    Database {
+        /// Which, and how it is reached.
+        database: Database,
+    },
 }
 
 /// A resource as it was, enough to put it back without anything else. Bytes lie in the object store.
@@ -229,6 +236,7 @@ impl Resource {
             Self::Unit { unit } => Box::new(unit::UnitResource { unit }),
             Self::Firewall => Box::new(firewall::FirewallResource),
             Self::System { replaces, brings } => Box::new(system::SystemResource { replaces, brings }),
+            Self::Database { database } => Box::new(database::DatabaseResource { database }),
             Self::Account { name } => Box::new(account::AccountResource { name }),
         }
     }
@@ -241,6 +249,7 @@ impl Resource {
             }
             Self::Listing { path } => return Ok(path.clone()),
             Self::System { .. } => "/usr",
+            Self::Database { .. } => "/var/lib",
             Self::Account { .. } | Self::Unit { .. } | Self::Firewall => "/etc",
         };
         place.parse().map_err(|why| SysError::other("name", place, format!("{why}")))
@@ -258,7 +267,11 @@ impl Resource {
     pub fn path(&self) -> Option<&HostPath> {
         match self {
             Self::Path { path, .. } | Self::Folder { path } | Self::Listing { path } => Some(path),
-            Self::System { .. } | Self::Account { .. } | Self::Unit { .. } | Self::Firewall => None,
+            Self::System { .. }
+            | Self::Account { .. }
+            | Self::Unit { .. }
+            | Self::Firewall
+            | Self::Database { .. } => None,
         }
     }
 }
@@ -288,6 +301,7 @@ impl std::fmt::Display for Resource {
             Self::Account { name } => write!(f, "account {name}"),
             Self::Unit { unit } => write!(f, "unit {unit}"),
             Self::Firewall => f.write_str("the firewall"),
+            Self::Database { database } => write!(f, "{database}"),
         }
     }
 }

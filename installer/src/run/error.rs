@@ -3,6 +3,7 @@
 use chom_format::exit::Explain;
 use chom_format::{Exit, HostState};
 
+use crate::backup::BackupError;
 use crate::engine::{ConfirmError, EngineError};
 use crate::journal::JournalError;
 use crate::open::OpenError;
@@ -39,6 +40,9 @@ pub enum RunError {
     /// The door said no.
     #[error(transparent)]
     Sys(#[from] SysError),
+    /// A backup.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// Nobody is there to agree.
     #[error("nobody can be asked: standard input or error is not a terminal")]
     NobodyToAsk,
@@ -65,6 +69,7 @@ impl Explain for RunError {
             Self::Open(error) => error.exit(),
             Self::Refused(error) => error.exit(),
             Self::Busy(error) => error.exit(),
+            Self::Backup(error) => error.exit(),
             Self::Engine(error) => error.exit(),
             Self::Confirm(error) => error.exit(),
             Self::Journal(JournalError::Corrupt { .. }) => Exit::NeedsPerson,
@@ -81,6 +86,7 @@ impl Explain for RunError {
             Self::Open(error) => error.hint(),
             Self::Refused(error) => error.hint(),
             Self::Busy(error) => error.hint(),
+            Self::Backup(error) => error.hint(),
             Self::Engine(error) => error.hint(),
             Self::Confirm(error) => error.hint(),
             Self::Plan(PlanError { source: StepError::Refused { hint, .. }, .. }) => hint.clone(),

@@ -11,6 +11,8 @@ use crate::resource::private;
 use crate::sys::{Effect, Source, Sys};
 
 const FILE: &str = "chom_deployment.prom";
+/// Of its own, so that neither writes over the other.
+const BACKUPS: &str = "chom_backup.prom";
 
 /// Leaves the figures of a run that ended so; `asked_for` when to be taken back is what somebody wanted.
 pub(super) fn publish(session: &mut Session, report: &Report, asked_for: bool) {
@@ -27,8 +29,21 @@ pub(super) fn publish(session: &mut Session, report: &Report, asked_for: bool) {
         log::warn!("the figures of this run are not written: {error}");
         return;
     }
-    let text = text(result, jiff::Timestamp::now().as_second());
-    for path in files(session) {
+    write(session, FILE, &text(result, jiff::Timestamp::now().as_second()));
+    publish_backup(session);
+}
+
+/// Leaves when the newest backup was made; nothing when there is none.
+pub(super) fn publish_backup(session: &mut Session) {
+    match super::backup::newest(session) {
+        Ok(Some(at)) => write(session, BACKUPS, &backup_text(at.as_second())),
+        Ok(None) => {}
+        Err(error) => log::warn!("the figures of the backups are not written: {error}"),
+    }
+}
+
+fn write(session: &mut Session, file: &str, text: &str) {
+    for path in files(session, file) {
         // The directory is the manifest's own; it is gone when somebody removed it, and is not ours to make here.
         if !path.parent().is_some_and(|dir| matches!(session.sys.meta(&dir), Ok(Some(_)))) {
             continue;
@@ -43,7 +58,7 @@ pub(super) fn publish(session: &mut Session, report: &Report, asked_for: bool) {
 
 /// Takes the figures away before the transaction that made their directory is taken back: they are nobody else's work.
 pub(super) fn withdraw(session: &mut Session) {
-    for path in files(session) {
+    for path in [FILE, BACKUPS].iter().flat_map(|file| files(session, file)).collect::<Vec<_>>() {
         if matches!(session.sys.meta(&path), Ok(Some(_)))
             && let Err(error) = session.sys.effect(&Effect::Remove { path: &path })
         {
@@ -52,9 +67,9 @@ pub(super) fn withdraw(session: &mut Session) {
     }
 }
 
-fn files(session: &Session) -> Vec<HostPath> {
+fn files(session: &Session, file: &str) -> Vec<HostPath> {
     let dirs = session.installed().map(|manifest| manifest.metrics).unwrap_or_default();
-    dirs.iter().filter_map(|dir| format!("{dir}/{FILE}").parse().ok()).collect()
+    dirs.iter().filter_map(|dir| format!("{dir}/{file}").parse().ok()).collect()
 }
 
 // The text format of Prometheus.
@@ -67,5 +82,13 @@ fn text(result: Exit, at: i64) -> String {
          # HELP chom_deployment_last_timestamp_seconds When that run ended, in seconds since 1970.\n\
          # TYPE chom_deployment_last_timestamp_seconds gauge\n\
          chom_deployment_last_timestamp_seconds {at}\n"
+    )
+}
+
+fn backup_text(at: i64) -> String {
+    format!(
+        "# HELP chom_backup_last_success_timestamp_seconds When the last good backup was made, in seconds since 1970.\n\
+         # TYPE chom_backup_last_success_timestamp_seconds gauge\n\
+         chom_backup_last_success_timestamp_seconds {at}\n"
     )
 }

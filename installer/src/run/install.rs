@@ -11,7 +11,7 @@ use chom_format::{CheckSpec, HostPath, StepId, StepSpec};
 use super::detach::{self, Ticket};
 use super::session::{this_program, who};
 use super::window::Confirming;
-use super::{Outcome, RunError, Session, Waiting, early, figures};
+use super::{Outcome, RunError, Session, Waiting, backup, early, figures};
 use crate::check::{Before, Report, Runner};
 use crate::engine::{Ending, Engine, EngineError, ManifestChecks, Options, Order, Position, Task};
 use crate::open::{Bundle, Source};
@@ -113,6 +113,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
         return detach::start(asked, &source, &mut session, hold);
     }
     let opened = asked.confirming.window(&plan, ticket.as_ref(), progress)?;
+    let backup = backup::before(&mut session, &hold, progress)?;
     let checks = ManifestChecks { specs: &bundle.manifest().checks, before };
     let order = Order {
         bundle: &name,
@@ -127,6 +128,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
             interrupt_at: asked.interrupt_at.clone(),
             ..Options::default()
         },
+        backup: backup.map(|created| created.backup.id),
     };
     let mut watcher = Watcher::new(progress);
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
@@ -239,6 +241,7 @@ fn decide_now(
     // that all that is to be mended is told at once.
     if !findings.allow() || made.as_ref().is_ok_and(|(_, plan)| !plan.is_empty()) {
         findings.extend(preflight::plan(request, made.as_ref().ok().map(|(_, plan)| plan)));
+        findings.0.extend(backup::finding(session));
     }
     if made.is_err() {
         findings.verdict()?;

@@ -52,6 +52,7 @@ pub fn look(
     let plan = Plan::make(&session.sys, bundle.manifest(), bundle.dir(), accepted);
     if plan.as_ref().is_ok_and(|plan| !plan.is_empty()) || !findings.allow() {
         findings.extend(preflight::plan(&request, plan.as_ref().ok()));
+        findings.0.extend(super::backup::finding(&session));
     }
     let plan = match plan {
         Err(error) if findings.allow() => return Err(error.into()),

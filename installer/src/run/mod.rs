@@ -7,6 +7,7 @@
 //! The order of an installation is the safety of it and stands in one place, [`install()`]. Nothing outside the
 //! bundle's staging and our own lock is written before a person, or `--yes`, has agreed to the plan.
 
+mod backup;
 mod confirm;
 mod detach;
 mod early;
@@ -24,6 +25,10 @@ mod status;
 mod verify;
 mod window;
 
+pub use backup::{
+    Created, Listed, Listing, RestoreAsked, Verdict, backup_create, backup_list, backup_restore,
+    backup_verify,
+};
 pub use confirm::{Waiting, confirm};
 pub use detach::Detached;
 pub use error::RunError;

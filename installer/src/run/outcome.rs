@@ -42,6 +42,9 @@ pub struct Outcome {
     pub proof: Option<Vec<(Resource, Fingerprint)>>,
     /// What others had changed meanwhile, and where it is kept.
     pub exceptions: Vec<String>,
+    /// The backup that was made before it; of several the one before the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<u64>,
     /// The first error.
     pub error: Option<Problem>,
     /// How long it took.
@@ -129,6 +132,7 @@ impl Outcome {
             detached: None,
             proof: (!report.proof.is_empty()).then_some(report.proof),
             exceptions: report.exceptions,
+            backup: report.backup,
             error,
             seconds: report.seconds,
             code,
@@ -148,6 +152,7 @@ impl Outcome {
                 changed: [all.changed, one.changed].concat(),
                 effects: all.effects + one.effects,
                 exceptions: [all.exceptions, one.exceptions].concat(),
+                backup: one.backup.or(all.backup),
                 error: all.error.or(one.error),
                 seconds: all.seconds + one.seconds,
                 transaction: one.transaction,
@@ -179,6 +184,7 @@ impl Outcome {
             detached: None,
             proof: None,
             exceptions: Vec::new(),
+            backup: None,
             error: None,
             seconds: 0.0,
             code: Exit::Done,
@@ -248,6 +254,9 @@ impl fmt::Display for Outcome {
         }
         if let Some(detached) = &self.detached {
             return write!(f, "{detached}");
+        }
+        if let Some(backup) = self.backup {
+            writeln!(f, "backup {backup} was made before it: chom-install backup restore {backup}")?;
         }
         match (self.code, self.transaction, self.changed.len()) {
             (Exit::Done, None, _) => writeln!(f, "nothing to do"),

@@ -183,6 +183,7 @@ pub(super) fn order<'a>(
         context: Context::default(),
         checks,
         options,
+        backup: None,
     }
 }
 

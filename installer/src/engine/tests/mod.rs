@@ -4,5 +4,6 @@ mod chance;
 mod expose;
 mod faults;
 mod host;
+mod restore;
 mod steps;
 mod whole;

@@ -123,7 +123,10 @@ impl Delta {
                 self.paths.contains_key(path) || self.is_below_new(path)
             }
             Resource::Account { .. } => ACCOUNT_FILES.iter().any(|file| self.paths.contains_key(*file)),
-            Resource::System { .. } | Resource::Unit { .. } | Resource::Firewall => false,
+            Resource::System { .. }
+            | Resource::Unit { .. }
+            | Resource::Firewall
+            | Resource::Database { .. } => false,
         }
     }
 

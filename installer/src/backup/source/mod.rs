@@ -1,0 +1,101 @@
+//! The kinds of things that are backed up: how each is measured, read, and looked at afterwards.
+//!
+//! Databases are read over their local sockets by their own programs, as a snapshot that is true of one moment. What a
+//! program writes goes through this process to the backup and never to a place beside it.
+
+pub mod mariadb;
+pub mod paths;
+pub mod postgresql;
+pub mod redis;
+
+use std::io::Write;
+use std::time::Duration;
+
+use chom_format::DatabaseName;
+use chom_format::backup::{BackupPart, BackupSource};
+
+use super::tree::Walk;
+use crate::redact;
+use crate::sys::{Command, Output, Sys, SysError};
+
+/// A part as it is just before it is read.
+#[derive(Debug)]
+pub struct Measured {
+    /// What will be read at most, in bytes; of a database what it says of its own size.
+    pub bytes: u64,
+    /// What lies on the disk, for a part of paths.
+    pub walk: Walk,
+    /// Which databases, for a part that may have several.
+    pub databases: Vec<DatabaseName>,
+}
+
+impl Measured {
+    fn of(bytes: u64) -> Self {
+        Self { bytes, walk: Walk::default(), databases: Vec::new() }
+    }
+}
+
+/// How large a part is now. Changes nothing.
+pub fn measure(sys: &dyn Sys, part: &BackupPart) -> Result<Measured, SysError> {
+    match &part.source {
+        BackupSource::Paths(source) => {
+            let walk = super::tree::walk(sys, source)?;
+            Ok(Measured { bytes: walk.size(), walk, databases: Vec::new() })
+        }
+        BackupSource::Postgresql(source) => Ok(Measured::of(postgresql::measure(sys, source)?)),
+        BackupSource::Mariadb(source) => mariadb::measure(sys, source),
+        BackupSource::Redis(source) => Ok(Measured::of(redis::measure(sys, source)?)),
+    }
+}
+
+/// Reads a part, in clear.
+pub fn read(
+    sys: &dyn Sys,
+    part: &BackupPart,
+    measured: &Measured,
+    out: &mut dyn Write,
+) -> Result<(), SysError> {
+    let timeout = Duration::from_secs(u64::from(part.timeout_s));
+    let command = match &part.source {
+        BackupSource::Paths(_) => return paths::read(sys, &measured.walk, out),
+        BackupSource::Postgresql(source) => postgresql::dump(source),
+        BackupSource::Mariadb(source) => mariadb::dump(source, &measured.databases),
+        BackupSource::Redis(source) => return redis::read(sys, source, timeout, out),
+    };
+    let command = command.timeout(timeout);
+    let output = sys.stream(&command, out)?;
+    finished(&command, output)
+}
+
+/// What the first and last bytes of a dump say: whether it is one, and whole. The reason why not.
+pub fn look(sys: &dyn Sys, part: &BackupPart, head: &[u8], tail: &[u8]) -> Result<(), String> {
+    match &part.source {
+        BackupSource::Paths(_) => Ok(()),
+        BackupSource::Postgresql(_) => postgresql::look(sys, head),
+        BackupSource::Mariadb(_) => mariadb::look(tail),
+        BackupSource::Redis(_) => redis::look(head, tail),
+    }
+}
+
+/// Asks a program for a text; an exit code other than 0 is an error with its words.
+fn ask(sys: &dyn Sys, command: &Command) -> Result<String, SysError> {
+    let output = sys.ask(command)?;
+    let text = output.text();
+    finished(command, output).map(|()| text)
+}
+
+/// An exit code other than 0 as an error, with what the program said.
+pub(crate) fn finished(command: &Command, output: Output) -> Result<(), SysError> {
+    if output.success() {
+        return Ok(());
+    }
+    let complaint = redact::text(&output.complaint());
+    Err(SysError::Failed { command: command.argv.join(" "), code: output.code, complaint })
+}
+
+/// A number that a program has printed.
+fn number(command: &Command, text: &str) -> Result<u64, SysError> {
+    let wrong =
+        || SysError::other("understand", command.argv.join(" "), format!("`{}` is no size", text.trim()));
+    text.trim().parse().map_err(|_| wrong())
+}

@@ -1,0 +1,69 @@
+//! What the backup commands do. What is to be backed up, the manifest of the transaction that stands says: no bundle
+//! is needed.
+
+mod create;
+mod list;
+mod restore;
+mod verify;
+
+pub use create::{Created, backup_create};
+pub(super) use create::{before, finding};
+pub use list::{Listed, Listing, backup_list};
+pub use restore::{RestoreAsked, backup_restore};
+pub use verify::{Verdict, backup_verify};
+
+use chom_format::{BackupSpec, Manifest};
+
+use super::{RunError, Session};
+use crate::backup::BackupError;
+use crate::backup::shelf::{Found, Shelf};
+use crate::engine::EngineError;
+use crate::sys::Sys;
+
+/// What stands on the host, with what it says of backups.
+pub(super) struct Standing {
+    pub(super) id: u64,
+    pub(super) manifest: Manifest,
+    pub(super) spec: BackupSpec,
+}
+
+impl Standing {
+    pub(super) fn of(session: &Session) -> Result<Self, BackupError> {
+        let known = session.standing().ok_or(BackupError::NothingStands)?;
+        let manifest = session.installed().ok_or(BackupError::NothingStands)?;
+        let spec = manifest.backup.clone().ok_or(BackupError::NothingNamed)?;
+        Ok(Self { id: known.id, manifest, spec })
+    }
+
+    pub(super) fn shelf(&self) -> Shelf {
+        Shelf { dir: self.spec.policy.dir.clone() }
+    }
+}
+
+/// Refuses while a transaction is half done, or waits to be confirmed: whoever settles that needs the host.
+pub(super) fn settled(session: &Session) -> Result<(), RunError> {
+    if let Some((known, seconds)) = session.awaiting() {
+        return Err(EngineError::Awaiting { id: known.id, seconds }.into());
+    }
+    match session.unfinished().first() {
+        Some(id) => Err(EngineError::Unfinished { id: *id }.into()),
+        None => Ok(()),
+    }
+}
+
+/// One backup by its number, or the newest.
+pub(super) fn find(sys: &dyn Sys, shelf: &Shelf, id: Option<u64>) -> Result<Found, BackupError> {
+    let all = shelf.list(sys)?;
+    let dir = shelf.dir.clone();
+    match id {
+        Some(id) => all.into_iter().find(|found| found.id == id).ok_or(BackupError::NoSuch { id, dir }),
+        None => all.into_iter().next_back().ok_or(BackupError::None(dir)),
+    }
+}
+
+/// When the newest backup that can be read was made; none when there is none, or nothing is backed up here.
+pub(super) fn newest(session: &Session) -> Result<Option<jiff::Timestamp>, crate::sys::SysError> {
+    let Ok(standing) = Standing::of(session) else { return Ok(None) };
+    let found = standing.shelf().list(&session.sys)?;
+    Ok(found.iter().rev().find_map(|found| found.label.as_ref().ok()?.at.parse().ok()))
+}
