@@ -10,6 +10,7 @@ SUITE     ?= trixie
 INVENTORY ?= inventory.example.yaml
 TARGET    ?= target
 DIST      := dist
+SECONDS   := 600
 NATIVE    := $(shell uname -m)-unknown-linux-musl
 
 # The path of the checkout and of cargo's home must not be in the binaries: the same source gives the same bytes.
@@ -62,6 +63,10 @@ test-faults: dist ## every fault there is: each step, each effect of the real pr
 .PHONY: test-power
 test-power: dist ## the power of a host fails a hundred times, and what was not synced is lost (an hour)
 	CHOM_CUTS=100 cargo test --locked --target-dir $(TARGET) -p chom-tests --test effects the_power -- --nocapture
+
+.PHONY: fuzz
+fuzz: ## every reader of foreign bytes under a fuzzer, SECONDS each (600)
+	@bash tests/fuzz.sh $(SECONDS)
 
 .PHONY: lint
 lint: | setup ## formatting, clippy, links in the docs, house rules

@@ -5,6 +5,7 @@
 
 pub mod disk;
 pub mod fleet;
+pub mod readers;
 pub mod trace;
 
 use std::path::{Path, PathBuf};

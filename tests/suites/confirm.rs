@@ -28,6 +28,8 @@ fn wrong_port(inventory: u16, real: u16) {
         }
         let confirmed = gate.ssh(real, &[], &gate.confirm_command(&said));
         assert_eq!(confirmed.code, 0, "{}", confirmed.text);
+        let history = gate.ssh(real, &[], &format!("{} history", gate.program()));
+        assert!(history.text.contains(", confirmed by root from "), "who and from where: {}", history.text);
         gate.operator_is_in(real);
     });
 }

@@ -6,12 +6,14 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::prove::{Covers, Proof};
 use super::report::{Ending, Failure, Report};
 use super::{Engine, Event, Open, boot};
 use crate::journal::Record;
 use crate::resource::{Resource, Restored, Saved};
-use crate::sys::{Command, Effect, interrupt};
+use crate::sys::{Command, Effect, SysError, interrupt, state_of};
 use crate::transaction::release;
 
 impl Engine<'_> {
@@ -144,16 +146,33 @@ impl Engine<'_> {
     fn restore_all(&mut self, open: &mut Open, pass: Pass, covers: &Covers) -> Option<String> {
         let mut broken = None;
         for (resource, saved) in in_reverse(open, pass, covers) {
-            let after = open.state.after.get(&resource).cloned();
-            let restored = resource
-                .restore()
-                .restore(self.sys, &open.store, &saved, after.as_ref())
+            let restored = self
+                .known_after(open, &resource, &saved)
+                .and_then(|after| resource.restore().restore(self.sys, &open.store, &saved, after.as_ref()))
                 .unwrap_or_else(|error| Restored::Stuck { reason: error.to_string() });
             self.tell(open, &Event::Restored { resource: &resource, restored: &restored });
             let record = Record::Restored { resource, restored };
             broken = broken.or(self.note_if_possible(open, &record));
         }
         broken
+    }
+
+    /// What is to be taken for ours: what was noted when the step was done. When it was cut off, the host is looked at:
+    /// what is neither as before nor what the step was about to make is somebody else's, and so nothing of it is ours.
+    pub(super) fn known_after(
+        &self,
+        open: &Open,
+        resource: &Resource,
+        saved: &Saved,
+    ) -> Result<Option<Value>, SysError> {
+        if let Some(after) = open.state.after.get(resource) {
+            return Ok(Some(after.clone()));
+        }
+        let (Some(ours), Some(path)) = (open.state.expected.get(resource), resource.path()) else {
+            return Ok(None);
+        };
+        let now = state_of(self.sys, path)?;
+        Ok((!ours.iter().any(|ours| ours.is(&now))).then(|| saved.state.clone()))
     }
 
     /// Stops units that this transaction may have started, so that no service writes into what is put back.

@@ -66,9 +66,10 @@ impl Engine<'_> {
         let covers = self.covers(open).unwrap_or_default();
         for pass in [Pass::Paths, Pass::Units] {
             for (resource, saved) in in_reverse(open, pass, &covers) {
-                let after = open.state.after.get(&resource).cloned();
                 let store = open.store.clone();
-                let restored = resource.restore().restore_early(self.sys, &store, &saved, after.as_ref());
+                let restored = self.known_after(open, &resource, &saved).and_then(|after| {
+                    resource.restore().restore_early(self.sys, &store, &saved, after.as_ref())
+                });
                 match restored {
                     // The second half tries again.
                     Ok(Some(Restored::Stuck { reason })) => problems.push(format!("{resource}: {reason}")),

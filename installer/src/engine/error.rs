@@ -78,13 +78,9 @@ impl Explain for EngineError {
                     .to_owned()
             }
             Self::NothingStands | Self::NoSuch { .. } => "chom-install history".to_owned(),
-            Self::Journal(JournalError::Corrupt { .. }) => {
-                "the host was left alone; the journal and the originals lie in /var/lib/chom".to_owned()
-            }
             Self::Step(StepError::Refused { hint, .. }) => return hint.clone(),
-            Self::Journal(JournalError::Sys(error))
-            | Self::Step(StepError::Sys(error))
-            | Self::Sys(error) => return error.hint(),
+            Self::Journal(error) => return error.hint(),
+            Self::Step(StepError::Sys(error)) | Self::Sys(error) => return error.hint(),
         })
     }
 

@@ -12,7 +12,7 @@ use super::order::{Order, Position, Task};
 use super::report::{Ending, Failure, Report};
 use super::{Engine, EngineError, Event, Open, touch};
 use crate::check::{Progress, Report as CheckReport};
-use crate::journal::{JournalError, Record};
+use crate::journal::{Expected, JournalError, Record};
 use crate::receipt::Receipt;
 use crate::resource::{Resource, Saved, private, walk};
 use crate::step::{Context, StepError};
@@ -122,7 +122,10 @@ impl Engine<'_> {
         // Saving may have taken its time, or waited for somebody: what was saved must be what was planned from.
         still_as_planned(self.sys, task, |path| touched(open, path))?;
         task.step.ready(self.sys)?;
-        open.note(self.sys, &Record::Intent { step: task.id.clone(), touches: touches.clone() })?;
+        let upcoming = |(path, upcoming): &(HostPath, _)| (path.clone(), Expected::of(upcoming));
+        let expects = task.change.changes.iter().map(upcoming).collect();
+        let intent = Record::Intent { step: task.id.clone(), touches: touches.clone(), expects };
+        open.note(self.sys, &intent)?;
         let rehearse = order.options.interrupt_at == position;
         let mut guard = Guard::new(self.sys, deadline, task.id.as_str(), rehearse);
         let applied = task.step.apply(&mut guard, context, &task.change);

@@ -52,6 +52,9 @@ impl Engine<'_> {
             {
                 proof.exceptions.push(exception(resource, kept));
             }
+            if let Ok(Some(lost)) = resource.restore().lost(self.sys, saved) {
+                proof.exceptions.push(lost);
+            }
             if open.is_settled(resource, covers) {
                 continue;
             }

@@ -15,7 +15,7 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         (TEXT, any::<u64>()).prop_map(|(by, id)| begin(by, id)),
         Just(Record::Healthy),
         (resource(), saved()).prop_map(|(resource, saved)| Record::Saved { resource, saved }),
-        (step(), touches()).prop_map(|(step, touches)| Record::Intent { step, touches }),
+        (step(), touches()).prop_map(|(step, touches)| Record::Intent { step, touches, expects: Vec::new() }),
         (step(), resource()).prop_map(|(step, resource)| {
             Record::Done { step, after: vec![(resource, Value::Bool(true))] }
         }),

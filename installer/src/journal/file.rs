@@ -42,6 +42,23 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// The act that mends it, where one is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Sys(error) => error.hint(),
+            Self::Corrupt { path, .. } => {
+                let dir = path.parent().unwrap_or_else(HostPath::root);
+                Some(format!(
+                    "the host was left alone. What was done and saved: grep -ao '{{\"record\".*' {path}; the originals are \
+                     named there by sha256 and lie in /var/lib/chom/objects. When all is in order by hand, let others \
+                     begin: mv {dir} /root/"
+                ))
+            }
+        }
+    }
+}
+
 impl Journal {
     /// A new, empty journal with its space reserved: file, directory and space are on the disk when this returns.
     pub fn create(sys: &mut dyn Sys, path: HostPath) -> Result<Self, JournalError> {

@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chom_format::StepId;
+use chom_format::{HostPath, StepId};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::expected::Expected;
 use super::exposure::{BootTime, Exposure};
 use super::record::{Begin, Record};
 use crate::resource::{Fingerprint, Resource, Restored, Saved};
+use crate::sys::PathState;
 
 /// A transaction as its journal tells it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +23,9 @@ pub struct State {
     /// What is remembered of resources whose step is done. A resource that a step cut off may have touched
     /// again is not here: what is found there is that step's work.
     pub after: BTreeMap<Resource, Value>,
+    /// Of paths that a step cut off was about to change, what may be there by our own work. A path that is not here may
+    /// have become anything.
+    pub expected: BTreeMap<Resource, Vec<Expected>>,
     /// Steps that may have had effects.
     pub begun: Vec<StepId>,
     /// Steps that had them all.
@@ -31,6 +36,8 @@ pub struct State {
     pub failed: Option<(Option<StepId>, String)>,
     /// The window in which it was or is to be confirmed.
     pub exposure: Option<Exposure>,
+    /// Who confirmed it, and from where, and when.
+    pub confirmed: Option<Confirmer>,
     /// Resources that are back.
     pub restored: BTreeMap<Resource, Restored>,
     /// What was proved at the end of a rollback.
@@ -39,6 +46,15 @@ pub struct State {
     pub exceptions: Vec<String>,
     /// Where it stands.
     pub standing: Standing,
+}
+
+/// Who confirmed a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Confirmer {
+    /// When, by the wall clock.
+    pub at: String,
+    /// Who, and from where.
+    pub by: String,
 }
 
 /// Where a transaction stands.
@@ -126,6 +142,22 @@ impl State {
         });
     }
 
+    /// Of a path that a step is about to change either is ours: what there was by then, and what there will be.
+    fn expect(&mut self, resource: &Resource, until_now: Option<Value>, expects: &[(HostPath, Expected)]) {
+        let coming = match resource {
+            Resource::Path { path, .. } => expects.iter().find(|(known, _)| known == path),
+            _ => None,
+        };
+        let Some((_, coming)) = coming else {
+            self.expected.remove(resource);
+            return;
+        };
+        let until_now = until_now.and_then(|state| serde_json::from_value::<PathState>(state).ok());
+        let ours = self.expected.entry(resource.clone()).or_default();
+        ours.extend(until_now.as_ref().map(Expected::from));
+        ours.push(coming.clone());
+    }
+
     /// The same state after one more record.
     pub fn apply(&mut self, record: &Record) {
         match record {
@@ -139,15 +171,17 @@ impl State {
                     self.saved.push((resource.clone(), saved.clone()));
                 }
             }
-            Record::Intent { step, touches } => {
+            Record::Intent { step, touches, expects } => {
                 self.begun.push(step.clone());
                 for resource in touches {
-                    self.after.remove(resource);
+                    let until_now = self.after.remove(resource);
                     self.touched.insert(resource.clone());
+                    self.expect(resource, until_now, expects);
                 }
             }
             Record::Done { step, after } => {
                 self.done.push(step.clone());
+                after.iter().for_each(|(resource, _)| drop(self.expected.remove(resource)));
                 self.after.extend(after.iter().cloned());
             }
             Record::Failed { step, cause } => {
@@ -159,8 +193,9 @@ impl State {
                 self.exposure = Some(exposure.clone());
             }
             // What is being taken back cannot be confirmed any more: the first append has decided.
-            Record::Confirmed { at, .. } => {
+            Record::Confirmed { at, by } => {
                 if let Standing::Exposed { .. } = self.standing {
+                    self.confirmed = Some(Confirmer { at: at.clone(), by: by.clone() });
                     self.standing = Standing::Committed { at: at.clone() };
                 }
             }
@@ -247,7 +282,7 @@ mod tests {
     }
 
     fn intent(step: &str, text: &str) -> Record {
-        Record::Intent { step: step.parse().unwrap(), touches: vec![path(text)] }
+        Record::Intent { step: step.parse().unwrap(), touches: vec![path(text)], expects: Vec::new() }
     }
 
     fn done(step: &str, text: &str) -> Record {

@@ -37,6 +37,8 @@ fn format_1_with_an_exposure_is_read() {
     assert_eq!((decoded.records.len(), decoded.torn), (11, 0));
     let state = fold(&decoded.records);
     assert_eq!(state.standing, Standing::Committed { at: "2026-01-01T00:05:30Z".to_owned() });
+    let confirmed = state.confirmed.unwrap();
+    assert_eq!((confirmed.at.as_str(), confirmed.by.is_empty()), ("2026-01-01T00:05:30Z", false));
     let waiting = fold(&decoded.records[..10]);
     assert_eq!(waiting.standing, Standing::Exposed { until: "2026-01-01T00:07:00Z".to_owned() });
     let now = |boot: &str| BootTime { boot_id: boot.to_owned(), ms: 100_000 };

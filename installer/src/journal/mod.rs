@@ -15,6 +15,7 @@
 //!
 //! So at every moment, also in the middle of an effect and after a power cut, the journal tells what may
 //! have been touched and where its original lies. `Intent` without `Done` means: look at the host.
+//! What is found there is as before, or what the intent said that it would be, or somebody else's, which is kept.
 //! `RollingBack` without an end means: go on, from the first resource that is not yet `Restored`.
 //!
 //! Each record is one [`frame`]: length, sequence, and a digest chained to the frame before. A torn last
@@ -26,15 +27,17 @@
 //!
 //! The journal never holds contents. Originals and secrets lie in the object store, readable by root alone.
 
+mod expected;
 mod exposure;
 mod file;
 mod fold;
 mod frame;
 mod record;
 
+pub use expected::Expected;
 pub use exposure::{BootTime, Exposure};
 pub use file::{Journal, JournalError};
-pub use fold::{Standing, State, fold};
+pub use fold::{Confirmer, Standing, State, fold};
 pub use frame::{Corrupt, Decoded, Tail, decode, encode};
 pub use record::{Begin, Record};
 

@@ -1,8 +1,9 @@
 //! What a journal says. Every record is durable before the effect that it announces.
 
-use chom_format::{Digest, StepId};
+use chom_format::{Digest, HostPath, StepId};
 use serde::{Deserialize, Serialize};
 
+use super::expected::Expected;
 use super::exposure::Exposure;
 use crate::resource::{Fingerprint, Resource, Restored, Saved};
 
@@ -25,6 +26,9 @@ pub enum Record {
         step: StepId,
         /// What it may change: until it is done, whatever is found there is its work.
         touches: Vec<Resource>,
+        /// What it will make of paths, where that can be said: anything else that is found there is somebody else's.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        expects: Vec<(HostPath, Expected)>,
     },
     /// A step has had its effects.
     Done {

@@ -13,7 +13,7 @@ use super::OpenError;
 const FORBIDDEN: [&str; 5] = ["/proc", "/sys", "/dev", "/run/chom", "/var/lib/chom"];
 
 /// Reads the manifest. A later format is told as such, and not as an unknown field.
-pub(super) fn read(bytes: &[u8]) -> Result<Manifest, OpenError> {
+pub fn read(bytes: &[u8]) -> Result<Manifest, OpenError> {
     #[derive(Deserialize)]
     struct Header {
         format: u32,

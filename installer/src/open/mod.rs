@@ -26,6 +26,7 @@ use chom_format::sums::Sums;
 use chom_format::{Digest, Manifest, RelPath};
 
 pub use error::{OpenError, Problem};
+pub use manifest::read as read_manifest;
 pub use source::Source;
 
 use staging::Staging;

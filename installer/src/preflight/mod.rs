@@ -18,6 +18,7 @@ mod ports;
 mod proc;
 mod space;
 mod ssh;
+mod startable;
 mod systemd;
 mod targets;
 mod transaction;
@@ -97,6 +98,7 @@ pub fn plan(request: &Request<'_>, plan: Option<&Plan>) -> Findings {
     findings.push(packages::check(request.sys, plan));
     if request.running() {
         findings.push(systemd::state(request.sys));
+        findings.push(startable::check());
         findings.push(lock::check(request.patience, request.waiting));
         findings.push(ports::check(request.sys, &request.manifest.ports));
         findings.extend(ssh::check(request.sys, request.manifest));

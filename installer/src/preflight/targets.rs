@@ -10,6 +10,7 @@ use super::Finding;
 use super::immutable::is_immutable;
 use crate::plan::Plan;
 use crate::step::{Decision, Detail, Planned, Upcoming};
+use crate::sys::mounts::Mount;
 use crate::sys::{Kind, Sys, mounts};
 
 const SHOWN: usize = 10;
@@ -59,15 +60,33 @@ pub(super) fn writable(sys: &dyn Sys, plan: &[Planned]) -> Finding {
             }
         }
     }
+    if on_host {
+        problems.extend(mounted(&mounts, plan));
+    }
     if problems.is_empty() {
         return Finding::pass(CHECK, "all places can be written");
     }
     let remedy = if problems.iter().any(|problem| problem.contains("immutable")) {
         "find out why it is protected, then: chattr -i -a PATH"
+    } else if problems.iter().any(|problem| problem.contains("cannot be replaced")) {
+        "find out what it is for, then: umount PLACE (bind mounts are listed by: findmnt)"
     } else {
         "mount -o remount,rw PLACE; when the system did it by itself, look into: dmesg"
     };
     Finding::fail(CHECK, list(problems.into_iter()), remedy)
+}
+
+/// File systems that are mounted on or below what is to be replaced or removed as a whole.
+fn mounted(mounts: &[Mount], plan: &[Planned]) -> Vec<String> {
+    let replaced = changes(plan).filter(|(_, upcoming)| !matches!(upcoming, Upcoming::Dir));
+    let lines = replaced.flat_map(|(path, _)| {
+        let found = mounts::at_or_below(mounts, path.as_str());
+        found.map(move |mount| match mount.point == path.as_str() {
+            true => format!("{path} is a mount point: it cannot be replaced"),
+            false => format!("{path} cannot be replaced: {} is mounted in it", mount.point),
+        })
+    });
+    lines.collect()
 }
 
 /// Files that somebody else put where ours will be, and directories where files should be or the reverse.

@@ -204,6 +204,12 @@ pub trait Restore {
         Ok(if same { Vec::new() } else { vec!["it is not as it was saved".to_owned()] })
     }
 
+    /// What nothing can put back, and what therefore is no part of the fingerprint: in words, when it is not as it was.
+    fn lost(&self, sys: &dyn Sys, saved: &Saved) -> Result<Option<String>, SysError> {
+        let _ = (sys, saved);
+        Ok(None)
+    }
+
     /// Puts back what lies on the disk, while the host comes up and before anything reads it: nothing may be
     /// waited for that only comes up later. None when the rest is to be put back once the host is up.
     fn restore_early(

@@ -34,7 +34,7 @@ pub(super) struct UnitResource<'a> {
 /// What is saved, and what is compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
-    /// It runs. A unit that had failed and one that was stopped are the same here: neither can be told to fail.
+    /// It runs. A unit that had failed and one that was stopped are the same here; see `lost`.
     running: bool,
     /// It is masked, at boot or now.
     masked: bool,
@@ -60,6 +60,9 @@ struct Before {
     /// There was such a unit. Links to one that there was not are ours to take, whoever made them.
     #[serde(default = "yes")]
     existed: bool,
+    /// It had failed.
+    #[serde(default)]
+    failed: bool,
 }
 
 // What an older journal does not tell is read the careful way.
@@ -73,8 +76,9 @@ impl Restore for UnitResource<'_> {
         let seen = self.seen(sys, &state)?;
         let fingerprint = Fingerprint::of(&seen);
         let existed = state.exists();
+        let failed = state.active == "failed";
         let (invocation, changed) = (state.invocation, state.changed);
-        let before = Before { seen, invocation, changed, dirs: dirs(sys)?, existed };
+        let before = Before { seen, invocation, changed, dirs: dirs(sys)?, existed, failed };
         Ok(Saved { state: to_value(&before)?, objects: Vec::new(), fingerprint })
     }
 
@@ -135,6 +139,19 @@ impl Restore for UnitResource<'_> {
             (true, true) => Restored::AlreadyBefore,
             (true, false) => Restored::Restored,
         })
+    }
+
+    // A unit is started, stopped and forgiven, and never told to fail; to start it for that would be to try our luck.
+    fn lost(&self, sys: &dyn Sys, saved: &Saved) -> Result<Option<String>, SysError> {
+        let before: Before = saved.read()?;
+        let lost = before.failed && self.state(sys)?.active != "failed";
+        Ok(lost.then(|| {
+            format!(
+                "unit {0} had failed before, and is stopped now: systemd cannot be told that it failed; to try it \
+                 again: systemctl start {0}",
+                self.unit
+            )
+        }))
     }
 
     // Whether it runs is the boot's business first, which goes by the links.
@@ -239,7 +256,8 @@ impl UnitResource<'_> {
             if now.is_running() || now.active == "activating" {
                 self.systemctl(sys, "stop")?;
             }
-            if self.state(sys)?.active == "failed" {
+            // One that had failed, whoever made it fail now, is as it was.
+            if !before.failed && self.state(sys)?.active == "failed" {
                 self.systemctl(sys, "reset-failed")?;
             }
             return Ok(None);

@@ -95,8 +95,9 @@ impl Explain for RunError {
             Self::NoTicket(_) => Some("chom-install install --detach".to_owned()),
             Self::NotRoot => Some("sudo ./chom-install".to_owned()),
             Self::NoSuchStep(_) => Some("chom-install plan --all names them".to_owned()),
-            Self::Journal(JournalError::Sys(error)) | Self::Sys(error) => error.hint(),
-            Self::Plan(_) | Self::Journal(_) | Self::NotAgreed => None,
+            Self::Journal(error) => error.hint(),
+            Self::Sys(error) => error.hint(),
+            Self::Plan(_) | Self::NotAgreed => None,
         }
     }
 

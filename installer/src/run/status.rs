@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{CheckLine, RunError, Session};
 use crate::check::Runner;
-use crate::journal::Standing;
+use crate::journal::{Confirmer, Standing};
 use crate::receipt::Receipt;
 use crate::sys::Sys as _;
 use crate::transaction::{Hold, Holder, Known};
@@ -70,6 +70,9 @@ pub struct Entry {
     pub standing: Standing,
     /// Steps that it did.
     pub changed: Vec<String>,
+    /// Who confirmed it, when somebody had to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Confirmer>,
     /// Why it was turned back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
@@ -93,6 +96,7 @@ impl Entry {
             changed: receipt.map_or(done, |receipt| {
                 receipt.changes.iter().map(|change| change.summary.clone()).collect()
             }),
+            confirmed: known.state.confirmed.clone(),
             cause: known.state.failed.as_ref().map(|(_, cause)| cause.clone()),
         }
     }
@@ -198,7 +202,11 @@ impl fmt::Display for Entry {
             Standing::RolledBack { at } => format!("was taken back at {}", seconds(at)),
             Standing::Stuck { conflicts } => format!("needs a person: {}", conflicts.join("; ")),
         };
-        write!(f, "{id:>6}  {bundle}  {}  by {by}: {} steps, {standing}", seconds(begun), changed.len())
+        write!(f, "{id:>6}  {bundle}  {}  by {by}: {} steps, {standing}", seconds(begun), changed.len())?;
+        match &self.confirmed {
+            Some(Confirmer { at, by }) => write!(f, ", confirmed by {by} at {}", seconds(at)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -221,6 +229,7 @@ mod tests {
             bundle: "b".to_owned(),
             begun: "t".to_owned(),
             by: "root".to_owned(),
+            confirmed: None,
             standing,
             changed: Vec::new(),
             cause: Some("c".to_owned()),

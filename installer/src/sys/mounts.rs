@@ -7,6 +7,16 @@ pub(crate) struct Mount {
     pub(crate) point: String,
     /// Read-only, for this mount or for its file system.
     pub(crate) read_only: bool,
+    /// No program on it can be started.
+    pub(crate) no_exec: bool,
+}
+
+/// Those below a path, and the one at it.
+pub(crate) fn at_or_below<'a>(mounts: &'a [Mount], path: &'a str) -> impl Iterator<Item = &'a Mount> {
+    let within = move |point: &str| {
+        point.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    mounts.iter().filter(move |mount| within(&mount.point))
 }
 
 /// All mounts, in the kernel's order: of two at one place the later one is seen.
@@ -30,7 +40,8 @@ fn line(line: &str) -> Option<Mount> {
     let fields: Vec<&str> = head.split(' ').collect();
     let is_ro = |options: &str| options.split(',').any(|option| option == "ro");
     let read_only = is_ro(fields.get(5)?) || tail.split(' ').nth(2).is_some_and(is_ro);
-    Some(Mount { point: unescape(fields.get(4)?), read_only })
+    let no_exec = fields.get(5)?.split(',').any(|option| option == "noexec");
+    Some(Mount { point: unescape(fields.get(4)?), read_only, no_exec })
 }
 
 // Blanks and the like are written as three octal digits.
@@ -81,7 +92,7 @@ mod tests {
         assert!(!of(&mounts, "/etcetera").unwrap().read_only);
         assert_eq!(
             of(&mounts, "/mnt/with blank/x").unwrap(),
-            &Mount { point: "/mnt/with blank".into(), read_only: true }
+            &Mount { point: "/mnt/with blank".into(), read_only: true, no_exec: false }
         );
         assert_eq!(parse("nonsense\n"), []);
     }

@@ -170,7 +170,7 @@ pub(super) fn order<'a>(
             diff: Vec::new(),
             undo: Undo::Exactly,
             writes: Vec::new(),
-            changes: Vec::new(),
+            changes: step.upcoming(),
         },
         seen: vec![(step.path().clone(), look(sys, step.path()).unwrap())],
         deadline: Duration::from_secs(60),

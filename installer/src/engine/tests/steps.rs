@@ -1,9 +1,10 @@
 //! Steps as simple as steps can be.
 
-use chom_format::{HostPath, Mode};
+use chom_format::step::Content;
+use chom_format::{Digest, HostPath, Mode};
 
 use crate::resource::{Resource, missing_parents, take_away};
-use crate::step::{Change, Context, Decision, Step, StepError};
+use crate::step::{Change, Context, Decision, Step, StepError, Upcoming};
 use crate::sys::{Attrs, Effect, Source, Stamp, Sys};
 
 #[derive(Debug, Clone)]
@@ -54,6 +55,21 @@ impl Does {
             format!("Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n");
         all.push(("/var/lib/dpkg/status".parse().unwrap(), status));
         Self::Package(list, all)
+    }
+
+    /// What a plan would say of it.
+    pub(super) fn upcoming(&self) -> Vec<(HostPath, Upcoming)> {
+        let (from, of) = ("files/x".parse().unwrap(), |text: &String| Digest::of(text.as_bytes()));
+        let upcoming = match self {
+            Self::File(_, text) => {
+                Upcoming::File(Content { from, sha256: of(text), size: text.len() as u64 })
+            }
+            Self::Link(_, target) => Upcoming::Link(target.clone()),
+            Self::Absent(_) => Upcoming::Absent,
+            Self::Dir(..) => Upcoming::Dir,
+            Self::Instead(..) | Self::Release(..) | Self::Package(..) => return Vec::new(),
+        };
+        vec![(self.path().clone(), upcoming)]
     }
 
     pub(super) fn path(&self) -> &HostPath {

@@ -1,5 +1,6 @@
 //! Whole transactions without a fault: what stands, what is taken back, what others did meanwhile.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -158,6 +159,41 @@ fn hand_edits_since_the_commit_are_kept_and_named() {
     for exception in &report.exceptions {
         assert!(exception.contains("/var/lib/chom/attic/000001/"), "{exception}");
     }
+}
+
+/// A crash in the middle of a step, and then somebody writes to the very file that it was about to change.
+#[test]
+fn what_a_step_that_was_cut_off_cannot_have_made_is_kept() {
+    let _lock = beside_others();
+    let script = [Does::file("/etc/app/old.conf", "new\n")];
+    let effects = install(host().path(), Fault::None, &script, Options::default()).0.effects();
+    let mut seen = BTreeSet::new();
+    for at in 1..effects {
+        for theirs in [None, Some("theirs\n")] {
+            let host = host();
+            let root = host.path();
+            let before = picture(&RealSys::new(root));
+            install(root, Fault::KillAfter(at), &script, Options::default()).1.ok();
+            let known = list(&RealSys::new(root), &Files::standard().unwrap()).unwrap();
+            if !known.iter().any(|known| known.state.is_open() && !known.state.expected.is_empty()) {
+                continue;
+            }
+            if let Some(text) = theirs {
+                fs::write(root.join("etc/app/old.conf"), text).unwrap();
+            }
+            let reports = recover(root, Fault::None).1.unwrap();
+            assert!(reports.iter().all(|report| report.ending == Ending::Restored), "{at}: {reports:?}");
+            assert_eq!(differences(&before, &picture(&RealSys::new(root))), Vec::<String>::new(), "{at}");
+            let kept: Vec<&String> = reports.iter().flat_map(|report| &report.exceptions).collect();
+            assert_eq!(kept.len(), usize::from(theirs.is_some()), "{at}: {kept:?}");
+            for text in kept {
+                let place = text.rsplit(' ').next().unwrap().trim_start_matches('/');
+                assert_eq!(fs::read_to_string(root.join(place)).unwrap(), "theirs\n", "{text}");
+            }
+            seen.insert(at);
+        }
+    }
+    assert!(seen.len() >= 2, "before and after its effect: {seen:?}");
 }
 
 #[test]
