@@ -133,8 +133,11 @@ fn killed(host: &Host, there: &Unpacked, victims: &[&str], at: u64, what: &str) 
     match ran.code {
         KILLED => {
             // Whatever of apt and dpkg is left is at work, or is gone with the lock.
+            // An orphan that starts a service behind our back would be found out after systemd's 90 seconds.
+            let begun = Instant::now();
             let recovered = there.installer(host, &["recover"]);
             assert_eq!(recovered.code, 0, "{what}: {}", recovered.text);
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}: {:?}", begun.elapsed());
             End::Recover
         }
         4 => {

@@ -2,11 +2,13 @@
 //!
 //! This module only reads. Whatever is changed is changed by apt and dpkg themselves.
 
+mod left;
 mod lock;
 mod stanza;
 mod status;
 pub mod version;
 
+pub use left::{CONFIG, end, left_behind};
 pub use lock::{Holder, holder};
 pub use stanza::{Stanza, stanzas};
 pub use status::{Package, Status};

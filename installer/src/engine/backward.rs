@@ -5,16 +5,24 @@
 //! restored again after one that was saved before it, for that one may have taken its directory away.
 
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::prove::{Covers, Proof};
 use super::report::{Ending, Failure, Report};
 use super::{Engine, Event, Open, boot};
+use crate::dpkg;
 use crate::journal::Record;
 use crate::resource::{Resource, Restored, Saved};
 use crate::sys::{Command, Effect, SysError, interrupt, state_of};
 use crate::transaction::release;
+
+/// How long an apt that goes on without us may take, and a script that goes on without its dpkg.
+const LONGEST_RUN: Duration = Duration::from_secs(900);
+const LONGEST_SCRIPT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(100);
 
 impl Engine<'_> {
     /// Turns a run back that has failed.
@@ -44,6 +52,7 @@ impl Engine<'_> {
         self.release_reserve(open);
         // Under a quota that is used up not even the journal's own space can be written before some is given up.
         let mut broken = refused.and_then(|_| self.note_if_possible(open, &rolling_back));
+        self.outlive(open);
         if self.paths_are_due(open) {
             self.quiesce(open);
         }
@@ -173,6 +182,27 @@ impl Engine<'_> {
         };
         let now = state_of(self.sys, path)?;
         Ok((!ours.iter().any(|ours| ours.is(&now))).then(|| saved.state.clone()))
+    }
+
+    /// Waits for what the run has left behind, and ends it when that takes too long: a package's script whose dpkg was
+    /// killed holds no lock, and would go on to change what is put back, and to start what is stopped.
+    fn outlive(&mut self, open: &mut Open) {
+        let packages = |resource: &Resource| matches!(resource, Resource::System { .. });
+        if self.sys.root() != Path::new("/") || !open.state.touched.iter().any(packages) {
+            return;
+        }
+        let begun = Instant::now();
+        loop {
+            let left = dpkg::left_behind(Path::new("/proc"));
+            let Some(first) = left.first() else { return };
+            let whole = left.iter().any(|left| ["apt-get", "dpkg"].contains(&left.program.as_str()));
+            if begun.elapsed() > if whole { LONGEST_RUN } else { LONGEST_SCRIPT } {
+                let text = format!("{first} was left behind by the run and does not end: it is ended");
+                self.tell(open, &Event::Note { text: &text });
+                dpkg::end(&left);
+            }
+            sleep(POLL);
+        }
     }
 
     /// Stops units that this transaction may have started, so that no service writes into what is put back.

@@ -8,6 +8,7 @@ use chom_format::{HostPath, Mode};
 
 use super::super::command::words;
 use super::super::{Context, StepError};
+use crate::dpkg::CONFIG;
 use crate::sys::{Command, Effect, Kind, Laid, Layer, Output, Sys, Under};
 
 // Seen by apt alone: an empty directory in memory, gone with it.
@@ -83,7 +84,7 @@ fn command(
     argv.extend(further);
     let view = vec![layer(sys, spec, context)?];
     Ok(Command { view, ..Command::new(argv) }
-        .env("APT_CONFIG", &format!("{REPOSITORY}/apt.conf"))
+        .env("APT_CONFIG", CONFIG)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("DEBIAN_PRIORITY", "critical")
         .env("UCF_FORCE_CONFFOLD", "1"))
@@ -107,7 +108,7 @@ fn layer(sys: &dyn Sys, spec: &PackagesSpec, context: &Context) -> Result<Layer,
         uid: 0,
         gid: 0,
     }];
-    lay.push(Laid::Text { path: repository.join("apt.conf"), text: CONFIGURATION.to_owned() });
+    lay.push(Laid::Text { path: PathBuf::from(CONFIG), text: CONFIGURATION.to_owned() });
     // Links: apt reads every archive once more against the index's digest, and nothing is copied.
     lay.extend(spec.packages.iter().map(|deb| Laid::Link {
         path: repository.join(deb.file_name()),
