@@ -28,7 +28,7 @@ TMPDIR=$(mktemp -d /dev/shm/chom-fuzz.XXXXXX)
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 
-export CARGO_TARGET_DIR=fuzz/target
+export CARGO_TARGET_DIR=$PWD/fuzz/target
 cargo +nightly fuzz build
 for target in "${targets[@]}"; do
     mkdir -p "fuzz/target/found/$target" "fuzz/artifacts/$target"
