@@ -16,6 +16,9 @@ const POLICY: [&str; 2] = ["mentat.backup.keep=9", "mentat.backup.schedule='*-*-
 
 const BACKUPS: &str = "/var/lib/chom/backups";
 
+/// Where a restore is killed in the usual run, in tenths of its effects.
+const MOMENTS: [u64; 3] = [4, 6, 8];
+
 const SEED: &[&str] = &[
     "psql() { setpriv --reuid=postgres --regid=postgres --init-groups psql -X -q \"$@\"; }",
     "psql -d postgres -c 'CREATE DATABASE sales'",
@@ -115,6 +118,9 @@ fn three_databases_and_files_live_through_it_all() {
         a_damaged_byte(host);
         restored_and_taken_back(host);
         one_part_alone(host);
+        put_back_when_it_fails(host);
+        killed_at_effects_of_a_restore(host);
+        killed_at_effects_of_a_backup(host);
         nobody_to_dump(host);
         encrypted(host);
         too_large(host);
@@ -214,6 +220,80 @@ fn one_part_alone(host: &Host) {
         2,
         &["has no part `redis.cart`"],
     );
+}
+
+/// PostgreSQL drops no database that somebody is connected to. By then MariaDB has been exchanged, and comes back.
+fn put_back_when_it_fails(host: &Host) {
+    let before = shell(host, TELL);
+    let held = "SELECT pg_sleep(600)";
+    let session = ["--uid=postgres", "psql", "-X", "-d", "sales", "-c", held];
+    must(host, &[&["systemd-run", "--quiet", "--collect", "--unit=held"], &session[..]].concat());
+    shell(
+        host,
+        &[
+            "for _ in $(seq 100); do setpriv --reuid=postgres --regid=postgres --init-groups psql -X -At -d postgres -c \
+         \"SELECT count(*) FROM pg_stat_activity WHERE datname = 'sales'\" | grep -q 1 && exit 0; sleep 0.1; done; exit 1",
+        ],
+    );
+    let said = chom(host, &["backup", "restore", "1", "--yes"]);
+    // The server does not notice by itself that its client is gone.
+    shell(
+        host,
+        &[
+            "setpriv --reuid=postgres --regid=postgres --init-groups psql -X -At -d postgres -c \
+             \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'sales'\"",
+            "systemctl stop held.service || true",
+        ],
+    );
+    assert_eq!(said.code, 4, "{}", said.text);
+    for text in ["restore/data/postgresql.sales", "is being accessed by other users", "as before, proved"] {
+        assert!(said.text.contains(text), "{text}: {}", said.text);
+    }
+    assert_eq!(shell(host, TELL), before);
+}
+
+/// How many effects a command has, as it says itself when a fault is asked for that it does not come to.
+fn effects(text: &str) -> u64 {
+    let count =
+        text.lines().find_map(|line| line.split_once(" effects in all")?.0.rsplit_once(' ')?.1.parse().ok());
+    count.unwrap_or_else(|| panic!("no count of effects: {text}"))
+}
+
+/// SIGKILL in the middle of a restore: taken back by the next command, databases included.
+fn killed_at_effects_of_a_restore(host: &Host) {
+    let before = shell(host, TELL);
+    let whole = chom(host, &["backup", "restore", "1", "--yes", "--fault", "fail@100000"]);
+    assert_eq!(whole.code, 0, "{}", whole.text);
+    let (all, restored) = (effects(&whole.text), shell(host, TELL));
+    good(host, &["rollback", "--yes"]);
+    assert_eq!(shell(host, TELL), before);
+    for tenth in MOMENTS {
+        let fault = format!("kill-after@{}", all * tenth / 10);
+        let said = chom(host, &["backup", "restore", "1", "--yes", "--fault", &fault]);
+        assert_eq!(said.code, 137, "{fault}: {}", said.text);
+        let recovered = chom(host, &["recover"]);
+        assert!([0, 4].contains(&recovered.code), "{fault}: {}", recovered.text);
+        assert!(!host.root().join("var/lib/chom/restore").exists(), "{fault}: clear text stays");
+        if shell(host, TELL) == restored {
+            good(host, &["rollback", "--yes"]);
+        }
+        assert_eq!(shell(host, TELL), before, "{fault}: {}", recovered.text);
+    }
+}
+
+/// SIGKILL in the middle of a backup: nothing of it is seen, and the next one is whole.
+fn killed_at_effects_of_a_backup(host: &Host) {
+    let list = || good(host, &["backup", "list"]);
+    let before = list();
+    for number in [3, 6] {
+        let said = chom(host, &["backup", "create", "--fault", &format!("kill-after@{number}")]);
+        assert_eq!(said.code, 137, "{}", said.text);
+        assert_eq!(list(), before);
+    }
+    good(host, &["backup", "create"]);
+    good(host, &["backup", "verify"]);
+    let hidden = must(host, &["find", BACKUPS, "-name", ".chom-tmp-*"]);
+    assert_eq!(hidden, "", "what was cut off is swept");
 }
 
 fn nobody_to_dump(host: &Host) {

@@ -66,8 +66,8 @@ impl<'de> Deserialize<'de> for Backup {
             (_, _) => return Err(D::Error::custom(format!("{kind}: the fields of the source in braces"))),
         };
         source.extend(exclude.map(|exclude| ("exclude".to_owned(), exclude)));
-        source.insert("kind".to_owned(), Value::String(kind.clone()));
-        let source = BackupSource::deserialize(Value::Object(source))
+        let tagged = Map::from_iter([(kind.clone(), Value::Object(source))]);
+        let source = BackupSource::deserialize(Value::Object(tagged))
             .map_err(|error| D::Error::custom(format!("{kind}: {error}")))?;
         Ok(Self { id, limit, stop: stop.unwrap_or_default(), timeout, source })
     }

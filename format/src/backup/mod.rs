@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn a_spec_is_written_and_read_and_nothing_unknown_is() {
         let text = r#"{"policy":{"dir":"/srv/b","keep":3},"parts":[
-            {"name":"shop.db","component":"shop","limit":9,"source":{"kind":"postgresql","database":"shop"}},
-            {"name":"shop.q","component":"shop","limit":9,"source":{"kind":"redis","unit":"r.service","port":6380}},
-            {"name":"shop.m","component":"shop","limit":9,"source":{"kind":"mariadb"}}]}"#;
+            {"name":"shop.db","component":"shop","limit":9,"source":{"postgresql":{"database":"shop"}}},
+            {"name":"shop.q","component":"shop","limit":9,"source":{"redis":{"unit":"r.service","port":6380}}},
+            {"name":"shop.m","component":"shop","limit":9,"source":{"mariadb":{}}}]}"#;
         let read: BackupSpec = serde_json::from_str(text).unwrap();
         assert_eq!((read.policy.keep, read.parts[0].timeout_s), (3, 600));
         let BackupSource::Postgresql(source) = &read.parts[0].source else { panic!() };

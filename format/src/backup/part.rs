@@ -32,7 +32,7 @@ fn ten_minutes() -> u32 {
 
 /// What a part is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "each variant is named after the source that it holds")]
 pub enum BackupSource {
     Paths(PathsSource),

@@ -41,43 +41,48 @@ impl Make for Packing<'_> {
 }
 
 impl Packing<'_> {
-    fn squeeze<W: Write>(&self, sys: &dyn Sys, out: Hasher<W>) -> Result<(Sum, Sum), SysError> {
+    // The layers are told apart by what they are made for and not by their types: one copy of each is enough.
+    fn squeeze(&self, sys: &dyn Sys, mut out: Hasher<&mut dyn Write>) -> Result<(Sum, Sum), SysError> {
         let io = |error| SysError::io("write", &self.part.name)(error);
-        let (clear, out) = if self.recipients.is_empty() {
-            self.read(sys, out)?
+        let clear = if self.recipients.is_empty() {
+            self.read(sys, &mut out)?
         } else {
-            let sealer = Sealer::new(out, self.key, self.recipients).map_err(io)?;
-            let (clear, sealer) = self.read(sys, sealer)?;
-            (clear, sealer.finish().map_err(io)?)
+            let mut sealer =
+                Sealer::new(&mut out as &mut dyn Write, self.key, self.recipients).map_err(io)?;
+            let clear = self.read(sys, &mut sealer)?;
+            sealer.finish().map_err(io)?;
+            clear
         };
-        let (sha256, size, mut out) = out.finish();
+        let (sha256, size, out) = out.finish();
         out.flush().map_err(io)?;
         Ok((clear, Sum { sha256, size }))
     }
 
-    fn read<W: Write>(&self, sys: &dyn Sys, out: W) -> Result<(Sum, W), SysError> {
+    fn read(&self, sys: &dyn Sys, out: &mut dyn Write) -> Result<Sum, SysError> {
         if !is_squeezed(&self.part.source) {
             return self.count(sys, out);
         }
-        let (sum, gzip) = self.count(sys, GzEncoder::new(out, Compression::default()))?;
-        Ok((sum, gzip.finish().map_err(SysError::io("write", &self.part.name))?))
+        let mut gzip = GzEncoder::new(out, Compression::default());
+        let sum = self.count(sys, &mut gzip)?;
+        gzip.finish().map_err(SysError::io("write", &self.part.name))?;
+        Ok(sum)
     }
 
-    fn count<W: Write>(&self, sys: &dyn Sys, out: W) -> Result<(Sum, W), SysError> {
+    fn count(&self, sys: &dyn Sys, out: &mut dyn Write) -> Result<Sum, SysError> {
         let mut limited = Limited { out: Hasher::new(out), left: self.part.limit };
         source::read(sys, self.part, self.measured, &mut limited)?;
-        let (sha256, size, out) = limited.out.finish();
-        Ok((Sum { sha256, size }, out))
+        let (sha256, size, _) = limited.out.finish();
+        Ok(Sum { sha256, size })
     }
 }
 
 /// Takes no more than a part's limit, and nothing once a signal has come.
-struct Limited<W> {
-    out: Hasher<W>,
+struct Limited<'a> {
+    out: Hasher<&'a mut dyn Write>,
     left: u64,
 }
 
-impl<W: Write> Write for Limited<W> {
+impl Write for Limited<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if interrupt::pending().is_some() {
             return Err(io::ErrorKind::ConnectionAborted.into());

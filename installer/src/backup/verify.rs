@@ -106,14 +106,14 @@ fn part(
             header.prove(key).map(|()| key.clone())
         }),
     };
-    contents(sys, kept, opened.map_err(|error| error.to_string())?)
+    contents(sys, kept, Box::new(opened.map_err(|error| error.to_string())?))
 }
 
-fn contents(sys: &dyn Sys, kept: &Kept, stored: impl Read) -> Result<(), String> {
+fn contents(sys: &dyn Sys, kept: &Kept, stored: Box<dyn Read + '_>) -> Result<(), String> {
     let said = |error: &dyn fmt::Display| format!("its content cannot be read: {error}");
     let mut seen = Seen::new(clear(kept, stored));
     if let BackupSource::Paths(source) = &kept.part.source {
-        let mut tree = Reader::new(&mut seen, &source.paths);
+        let mut tree = Reader::new(Box::new(&mut seen), &source.paths);
         while tree.next_entry().map_err(|error| said(&error))?.is_some() {}
     }
     io::copy(&mut seen, &mut io::sink()).map_err(|error| said(&error))?;
@@ -123,10 +123,10 @@ fn contents(sys: &dyn Sys, kept: &Kept, stored: impl Read) -> Result<(), String>
 }
 
 /// What a file holds, unpacked; unsealed before.
-pub(super) fn clear<'a>(kept: &Kept, stored: impl Read + 'a) -> Box<dyn Read + 'a> {
+pub(super) fn clear<'a>(kept: &Kept, stored: Box<dyn Read + 'a>) -> Box<dyn Read + 'a> {
     match is_squeezed(&kept.part.source) {
         true => Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 << 10, stored))),
-        false => Box::new(stored),
+        false => stored,
     }
 }
 
@@ -144,16 +144,16 @@ fn compare(what: &str, found: Sum, wanted: Sum) -> Result<(), String> {
 }
 
 /// Counts what is read, and keeps its ends.
-pub(super) struct Seen<R> {
-    input: R,
+pub(super) struct Seen<'a> {
+    input: Box<dyn Read + 'a>,
     hash: Sha256,
     size: u64,
     head: Vec<u8>,
     tail: Vec<u8>,
 }
 
-impl<R: Read> Seen<R> {
-    pub(super) fn new(input: R) -> Self {
+impl<'a> Seen<'a> {
+    pub(super) fn new(input: Box<dyn Read + 'a>) -> Self {
         Self { input, hash: Sha256::new(), size: 0, head: Vec::new(), tail: Vec::new() }
     }
 
@@ -163,7 +163,7 @@ impl<R: Read> Seen<R> {
     }
 }
 
-impl<R: Read> Read for Seen<R> {
+impl Read for Seen<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         heed()?;
         let count = self.input.read(out)?;

@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Which database, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "server", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 pub enum Database {
     /// One of PostgreSQL.
     Postgresql(PostgresqlSource),
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_journal_names_a_database_and_an_older_one_is_read() {
-        let text = r#"{"resource":"database","database":{"server":"postgresql","database":"shop","socket":"/run/postgresql","port":5432}}"#;
+        let text = r#"{"resource":"database","database":{"postgresql":{"database":"shop","socket":"/run/postgresql","port":5432}}}"#;
         let resource: super::super::Resource = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&resource).unwrap(), text);
         assert_eq!(resource.to_string(), "the database shop of PostgreSQL");

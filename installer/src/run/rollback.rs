@@ -1,7 +1,7 @@
 //! Taking back: a transaction that stands, because somebody asks, or one that was cut off.
 
 use super::session::this_program;
-use super::{Outcome, RunError, Session, figures};
+use super::{Outcome, RunError, Session, backup, figures};
 use crate::engine::{Engine, Report, tell_at_login};
 use crate::sys::RealSys;
 use crate::transaction::{Hold, Known};
@@ -33,6 +33,7 @@ pub fn rollback(
         agreed(&wanted)?;
     }
     let Some(hold) = hold else { return Err(crate::engine::EngineError::NothingStands.into()) };
+    backup::sweep(&mut session);
     if !cut_off {
         figures::withdraw(&mut session);
     }
@@ -56,6 +57,7 @@ pub fn recover(progress: &Progress) -> Result<Outcome, RunError> {
     let Some(hold) = Hold::take(&mut session.sys, &session.files, "recovering")? else {
         return Ok(Outcome::nothing());
     };
+    backup::sweep(&mut session);
     let mut watcher = Watcher::new(progress);
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
     engine = engine.kept_as(this_program());
@@ -81,6 +83,7 @@ fn at_boot(progress: &Progress) -> Result<Outcome, RunError> {
     let Some(hold) = Hold::take(&mut session.sys, &session.files, "recovering at boot")? else {
         return Ok(Outcome::nothing());
     };
+    backup::sweep(&mut session);
     let mut watcher = Watcher::new(progress);
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
     let ids = engine.recover_early()?;

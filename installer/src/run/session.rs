@@ -93,6 +93,11 @@ impl Session {
         serde_json::from_slice(&read(&self.sys, &path)?).ok()
     }
 
+    /// The bytes of the manifest that the host has now.
+    pub(super) fn installed_bytes(&self) -> Option<Vec<u8>> {
+        read(&self.sys, &self.files.of(self.standing()?.id, "manifest.json").ok()?)
+    }
+
     /// Whether what the host has now came with this very manifest.
     pub(super) fn has(&self, manifest: &[u8]) -> bool {
         let path = self.standing().and_then(|known| self.files.of(known.id, "manifest.json").ok());

@@ -1,7 +1,6 @@
 //! Makes files and directories what they were: what came since goes, what went comes back, what is left out of the
 //! backup is left alone. Only what differs is touched.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use chom_format::backup::PathsSource;
@@ -46,24 +45,25 @@ impl Paths {
 
     fn todo(&self, sys: &dyn Sys) -> Result<Todo, SysError> {
         let names = Names::read(sys)?;
-        let wanted: BTreeMap<&HostPath, (Attrs, &Entry, u64, Digest)> = self
-            .staged
-            .tree
-            .iter()
-            .map(|(entry, offset, digest)| {
-                let (uid, gid) = names.owner(entry);
-                (&entry.path, (Attrs { uid, gid, ..entry.attrs.clone() }, entry, *offset, *digest))
-            })
-            .collect();
+        let mut wanted: Vec<(&HostPath, Attrs, &Entry, u64, Digest)> = Vec::new();
+        for (entry, offset, digest) in &self.staged.tree {
+            let (uid, gid) = names.owner(entry);
+            wanted.push((&entry.path, Attrs { uid, gid, ..entry.attrs.clone() }, entry, *offset, *digest));
+        }
+        // Sorted, so parents come before what is in them.
+        wanted.sort_by_key(|(path, ..)| *path);
         let found = self.found(sys)?;
         let mut todo = Todo::default();
         for (path, kind) in found.iter().rev() {
-            if wanted.get(path).is_none_or(|(_, entry, ..)| kind_of(entry) != *kind) {
+            let kept =
+                wanted.binary_search_by_key(&path, |(path, ..)| *path).ok().and_then(|at| wanted.get(at));
+            if kept.is_none_or(|(_, _, entry, ..)| kind_of(entry) != *kind) {
                 todo.remove.push((path.clone(), *kind == Kind::Dir));
             }
         }
-        for (path, (attrs, entry, offset, digest)) in wanted {
-            let there = found.get(path).copied().filter(|kind| *kind == kind_of(entry));
+        for (path, attrs, entry, offset, digest) in wanted {
+            let there = found.binary_search_by_key(&path, |(path, _)| path).ok().and_then(|at| found.get(at));
+            let there = there.map(|(_, kind)| *kind).filter(|kind| *kind == kind_of(entry));
             let now = match there {
                 Some(_) => sys.attrs(path)?,
                 None => None,
@@ -96,8 +96,8 @@ impl Paths {
         Ok(todo)
     }
 
-    /// What is there now and belongs to the part, by path.
-    fn found(&self, sys: &dyn Sys) -> Result<BTreeMap<HostPath, Kind>, SysError> {
+    /// What is there now and belongs to the part, sorted by path.
+    fn found(&self, sys: &dyn Sys) -> Result<Vec<(HostPath, Kind)>, SysError> {
         let mut paths = Vec::new();
         for path in &self.source.paths {
             if sys.meta(path)?.is_some() {
@@ -108,7 +108,9 @@ impl Paths {
         // What a write that was cut off left is nobody's.
         let ours = |entry: &Entry| !entry.path.name().starts_with(TEMPORARY);
         let entries = walked.entries.into_iter().filter(|(entry, _)| ours(entry));
-        Ok(entries.map(|(entry, meta)| (entry.path, meta.kind)).collect())
+        let mut found: Vec<(HostPath, Kind)> = entries.map(|(entry, meta)| (entry.path, meta.kind)).collect();
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(found)
     }
 }
 

@@ -68,7 +68,8 @@ pub fn stage(
 fn index(sys: &dyn Sys, kept: &Kept, path: &HostPath) -> Result<Vec<(Entry, u64, Digest)>, SysError> {
     let BackupSource::Paths(source) = &kept.part.source else { return Ok(Vec::new()) };
     let io = |error| SysError::io("read", path)(error);
-    let mut reader = Reader::new(io::BufReader::with_capacity(64 << 10, sys.open(path)?), &source.paths);
+    let mut reader =
+        Reader::new(Box::new(io::BufReader::with_capacity(64 << 10, sys.open(path)?)), &source.paths);
     let mut tree = Vec::new();
     while let Some((entry, offset)) =
         reader.next_entry().map_err(|error| io(io::Error::other(error.to_string())))?
@@ -96,7 +97,7 @@ impl Make for Unpacking<'_> {
             None => Seen::new(clear(self.kept, stored)),
             Some(identities) => {
                 let opener = Opener::new(stored, |header| header.unwrap(identities)).map_err(io)?;
-                Seen::new(clear(self.kept, opener))
+                Seen::new(clear(self.kept, Box::new(opener)))
             }
         };
         io::copy(&mut seen, out).map_err(io)?;

@@ -9,6 +9,9 @@ use crate::sys::{Command, Sys, SysError};
 const OF_THE_SERVER: [&str; 4] = ["information_schema", "performance_schema", "mysql", "sys"];
 const LAST: &[u8] = b"-- Dump completed";
 
+/// The dump of a server that has no databases but its own.
+pub const EMPTY: &[u8] = b"-- There was no database\n-- Dump completed\n";
+
 /// Which databases there are, and what they say of their data.
 pub fn measure(sys: &dyn Sys, source: &MariadbSource) -> Result<Measured, SysError> {
     let there = databases(sys, source)?;
@@ -97,4 +100,16 @@ fn client(source: &MariadbSource, options: &[&str]) -> Command {
     let argv =
         ["mariadb", "--protocol=socket", &socket, "--user=root"].into_iter().chain(options.iter().copied());
     Command::new(argv)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_without_its_last_line_is_none() {
+        assert_eq!(look(EMPTY), Ok(()));
+        assert!(look(&EMPTY[..EMPTY.len() - 5]).is_err());
+        assert!(look(b"").is_err());
+    }
 }

@@ -59,6 +59,10 @@ pub fn read(
     let command = match &part.source {
         BackupSource::Paths(_) => return paths::read(sys, &measured.walk, out),
         BackupSource::Postgresql(source) => postgresql::dump(source),
+        // The program has no words for a server without databases.
+        BackupSource::Mariadb(_) if measured.databases.is_empty() => {
+            return out.write_all(mariadb::EMPTY).map_err(SysError::io("write", &part.name));
+        }
         BackupSource::Mariadb(source) => mariadb::dump(source, &measured.databases),
         BackupSource::Redis(source) => return redis::read(sys, source, timeout, out),
     };

@@ -11,8 +11,8 @@ pub fn read(sys: &dyn Sys, walk: &Walk, out: &mut dyn Write) -> Result<(), SysEr
     for (entry, _) in &walk.entries {
         let put = match &entry.is {
             Is::File(_) if sys.meta(&entry.path)?.is_none() => return Err(changed(&entry.path)),
-            Is::File(_) => writer.entry(entry, sys.open(&entry.path)?),
-            Is::Dir | Is::Link(_) => writer.entry(entry, io::empty()),
+            Is::File(_) => writer.entry(entry, &mut *sys.open(&entry.path)?),
+            Is::Dir | Is::Link(_) => writer.entry(entry, &mut io::empty()),
         };
         put.map_err(SysError::io("back up", &entry.path))?;
     }

@@ -1,6 +1,6 @@
 //! Reads a tree and trusts nothing in it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use chom_format::HostPath;
@@ -27,10 +27,10 @@ pub enum TreeError {
 }
 
 /// A reader of one tree. It is whole only when `next_entry` has given none.
-pub struct Reader<R> {
-    input: R,
-    /// What each path was, with the directories.
-    seen: BTreeMap<HostPath, bool>,
+pub struct Reader<'a> {
+    input: Box<dyn Read + 'a>,
+    seen: BTreeSet<HostPath>,
+    dirs: BTreeSet<HostPath>,
     roots: Vec<HostPath>,
     number: u64,
     offset: u64,
@@ -40,11 +40,11 @@ pub struct Reader<R> {
     last: String,
 }
 
-impl<R: Read> Reader<R> {
+impl<'a> Reader<'a> {
     /// A tree of which nothing lies outside these paths.
-    pub fn new(input: R, roots: &[HostPath]) -> Self {
-        let (seen, last) = (BTreeMap::new(), "the first".to_owned());
-        Self { input, seen, roots: roots.to_vec(), number: 0, offset: 0, left: 0, padding: 0, last }
+    pub fn new(input: Box<dyn Read + 'a>, roots: &[HostPath]) -> Self {
+        let (seen, dirs, last) = (BTreeSet::new(), BTreeSet::new(), "the first".to_owned());
+        Self { input, seen, dirs, roots: roots.to_vec(), number: 0, offset: 0, left: 0, padding: 0, last }
     }
 
     /// The next path with the place of its content in the tar, or none at the proper end.
@@ -68,7 +68,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The content of the entry that came last.
-    pub fn content(&mut self) -> impl Read + '_ {
+    pub fn content(&mut self) -> impl Read + use<'_, 'a> {
         Content(self)
     }
 
@@ -79,7 +79,7 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         let mut bytes = block.to_vec();
-        let mut records = BTreeMap::new();
+        let mut records = Default::default();
         if let Some(length) = header::announces(&block) {
             if length > header::LONGEST {
                 return Err(self.form("longer than any name and attribute"));
@@ -101,12 +101,15 @@ impl<R: Read> Reader<R> {
         if !self.roots.iter().any(|root| path.is_within(root)) {
             return Err(self.form("outside of what the part is made of"));
         }
-        let in_dir = || path.parent().and_then(|dir| self.seen.get(&dir).copied()).unwrap_or(false);
+        let in_dir = || path.parent().is_some_and(|dir| self.dirs.contains(&dir));
         if !self.roots.contains(path) && !in_dir() {
             return Err(self.form("not in a directory that came before"));
         }
-        if self.seen.insert(path.clone(), entry.is == Is::Dir).is_some() {
+        if !self.seen.insert(path.clone()) {
             return Err(self.form("there a second time"));
+        }
+        if entry.is == Is::Dir {
+            self.dirs.insert(path.clone());
         }
         Ok(())
     }
@@ -131,9 +134,9 @@ impl<R: Read> Reader<R> {
     }
 }
 
-struct Content<'a, R>(&'a mut Reader<R>);
+struct Content<'a, 'b>(&'a mut Reader<'b>);
 
-impl<R: Read> Read for Content<'_, R> {
+impl Read for Content<'_, '_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.0.left).unwrap_or(usize::MAX).min(out.len());
         let (out, _) = out.split_at_mut(most);

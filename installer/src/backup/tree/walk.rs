@@ -1,6 +1,5 @@
 //! What lies on the disk, as entries.
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use chom_format::HostPath;
@@ -14,8 +13,8 @@ use crate::sys::{Kind, Meta, Sys, SysError};
 /// Names of owners by number.
 #[derive(Debug, Default)]
 pub struct Names {
-    users: BTreeMap<u32, String>,
-    groups: BTreeMap<u32, String>,
+    users: Vec<(u32, String)>,
+    groups: Vec<(u32, String)>,
 }
 
 impl Names {
@@ -26,7 +25,7 @@ impl Names {
 
     /// The numbers that an entry's owner has on this host: by name where that is known here.
     pub fn owner(&self, entry: &Entry) -> (u32, u32) {
-        let number = |names: &BTreeMap<u32, String>, name: &str, otherwise: u32| {
+        let number = |names: &[(u32, String)], name: &str, otherwise: u32| {
             let found = names.iter().find(|(_, known)| !name.is_empty() && *known == name);
             found.map_or(otherwise, |(number, _)| *number)
         };
@@ -35,7 +34,7 @@ impl Names {
     }
 }
 
-fn numbers(sys: &dyn Sys, file: &str) -> Result<BTreeMap<u32, String>, SysError> {
+fn numbers(sys: &dyn Sys, file: &str) -> Result<Vec<(u32, String)>, SysError> {
     let path: HostPath = file.parse().map_err(|why| SysError::other("name", file, format!("{why}")))?;
     let mut text = String::new();
     if sys.meta(&path)?.is_some() {
@@ -46,8 +45,7 @@ fn numbers(sys: &dyn Sys, file: &str) -> Result<BTreeMap<u32, String>, SysError>
         let name = fields.next()?.to_owned();
         Some((fields.nth(1)?.parse().ok()?, name))
     };
-    // The first of two names of a number is the one that programs show.
-    Ok(text.lines().rev().filter_map(line).collect())
+    Ok(text.lines().filter_map(line).collect())
 }
 
 /// What was found.
@@ -117,8 +115,10 @@ fn add(
             format!("the name of its attribute `{name}` has no place in a tar"),
         ));
     }
-    let name = |names: &BTreeMap<u32, String>, number: u32| {
-        names.get(&number).filter(|name| name.len() <= 31).cloned().unwrap_or_default()
+    // The first of two names of a number is the one that programs show.
+    let name = |names: &[(u32, String)], number: u32| {
+        let found = names.iter().find(|(known, _)| *known == number).map(|(_, name)| name);
+        found.filter(|name| name.len() <= 31).cloned().unwrap_or_default()
     };
     let (user, group) = (name(&names.users, meta.uid), name(&names.groups, meta.gid));
     let is_dir = is == Is::Dir;

@@ -17,7 +17,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Adds a path. A content that is shorter or longer than announced has changed, and is an error.
-    pub fn entry(&mut self, entry: &Entry, content: impl Read) -> io::Result<()> {
+    pub fn entry(&mut self, entry: &Entry, content: &mut dyn Read) -> io::Result<()> {
         self.out.write_all(&header::encode(entry))?;
         let size = entry.size();
         let copied = io::copy(&mut content.take(size + 1), &mut Bounded { out: &mut self.out, left: size })?;

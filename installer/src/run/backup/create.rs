@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::super::session::who;
 use super::super::{RunError, Session, figures};
 use super::list::{Listed, taken_before};
-use super::{Standing, settled};
+use super::{Standing, settled, sweep};
 use chom_format::exit::Explain as _;
 
 use crate::backup::create::{About, Order, Stage, create, measure, size};
@@ -43,6 +43,7 @@ pub fn backup_create(progress: &Progress) -> Result<Created, RunError> {
     // Before anything is made on a host that never had a transaction.
     Standing::of(&session)?;
     let hold = Hold::establish(&mut session.sys, &session.files, "making a backup")?;
+    sweep(&mut session);
     session.look_again()?;
     settled(&session)?;
     let created = make(&mut session, &hold, None, progress)?;

@@ -1,6 +1,5 @@
 //! The backups that lie on this host.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use chom_format::HostPath;
@@ -75,7 +74,7 @@ pub fn backup_list() -> Result<Listing, RunError> {
 }
 
 /// Which backup was made before which transaction, as the journals say; none for those that had none.
-pub(super) fn taken_before(session: &Session) -> BTreeMap<u64, Option<u64>> {
+pub(super) fn taken_before(session: &Session) -> Vec<(u64, Option<u64>)> {
     let begun = |known: &crate::transaction::Known| {
         (known.id, known.state.begin.as_ref().and_then(|begin| begin.backup))
     };
@@ -83,10 +82,12 @@ pub(super) fn taken_before(session: &Session) -> BTreeMap<u64, Option<u64>> {
 }
 
 impl Listed {
-    pub(super) fn of(found: &Found, known: &BTreeMap<u64, Option<u64>>) -> Self {
+    pub(super) fn of(found: &Found, known: &[(u64, Option<u64>)]) -> Self {
         let label = found.label.as_ref().ok();
         // A run that ended before its transaction began has left a backup that belongs to none.
-        let belongs = |id: &u64| known.get(id).is_none_or(|backup| *backup == Some(found.id));
+        let belongs = |id: &u64| {
+            known.iter().find(|(known, _)| known == id).is_none_or(|(_, backup)| *backup == Some(found.id))
+        };
         let part = |kept: &crate::backup::label::Kept| ListedPart {
             name: kept.part.name.to_string(),
             file: kept.file.to_string(),

@@ -67,3 +67,10 @@ pub(super) fn newest(session: &Session) -> Result<Option<jiff::Timestamp>, crate
     let found = standing.shelf().list(&session.sys)?;
     Ok(found.iter().rev().find_map(|found| found.label.as_ref().ok()?.at.parse().ok()))
 }
+
+/// Takes away what a restore that was killed has left in clear. Whoever holds the host may.
+pub(super) fn sweep(session: &mut Session) {
+    if let Err(error) = crate::backup::restore::sweep(&mut session.sys, &session.files) {
+        log::warn!("what a restore has unpacked stays behind: {error}");
+    }
+}

@@ -145,9 +145,7 @@ fn carry_out(
     let before = Before::look(&session.sys, &manifest.checks, &session.known_checks());
     let checks = ManifestChecks { specs: &manifest.checks, before };
     // The copy that stays with the transaction is what stands after it: the bundle is the same as before.
-    let bytes = manifest
-        .to_bytes()
-        .map_err(|error| crate::sys::SysError::other("write", "the manifest", error.to_string()))?;
+    let bytes = session.installed_bytes().ok_or(BackupError::NothingStands)?;
     let tasks = plan.steps.iter().filter_map(|planned| {
         let entry = entries.iter().find(|entry| entry.id == planned.id)?;
         let Decision::Change(change) = &planned.decision else { return None };
