@@ -78,7 +78,7 @@ pub(super) fn disk(requires: &Requires, facts: &Facts) -> Finding {
 // Certificates, retention and rotation all go by the clock, and a board without a battery begins in 1970.
 pub(super) fn clock(now: jiff::Timestamp) -> Finding {
     let year = now.to_zoned(jiff::tz::TimeZone::UTC).year();
-    let text = now.strftime("%Y-%m-%d %H:%M UTC").to_string();
+    let text = format!("{now:.0}");
     if (2025..2100).contains(&year) {
         return Finding::pass("clock", text);
     }
