@@ -1,6 +1,6 @@
 //! Failure and SIGINT at the steps of the plan, one by one: exit 4, the host equal to before, and the
-//! installation then succeeds. The usual run takes a step of each kind; `make test-faults` takes every step,
-//! both ways, on both releases.
+//! installation then succeeds. The usual run takes a step of each kind, failures and signals by turns;
+//! `make test-faults` takes every step, both ways, on both releases.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -30,10 +30,14 @@ fn kind(spec: &StepSpec) -> String {
     serde_json::to_value(spec).unwrap()["kind"].to_string()
 }
 
-fn broken(suite: Suite, kinds: &[FaultKind]) {
+/// Breaks every step, or of the kinds every second one, from this one on.
+fn broken(suite: Suite, kinds: &[FaultKind], first: usize) {
     let full = env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full");
-    let steps = steps(suite, full);
+    let mut steps = steps(suite, full);
     assert!(steps.len() >= 8, "only {} steps to break: {steps:?}", steps.len());
+    if !full {
+        steps = steps.into_iter().skip(first).step_by(2).collect();
+    }
     let faults =
         steps.iter().flat_map(|step| kinds.iter().map(|kind| Fault { kind: *kind, step: step.clone() }));
     let options = RunOptions {
@@ -55,20 +59,20 @@ fn broken(suite: Suite, kinds: &[FaultKind]) {
 
 #[test]
 fn a_failure_at_a_step_is_put_back() {
-    broken(Suite::Trixie, &[FaultKind::Fail]);
+    broken(Suite::Trixie, &[FaultKind::Fail], 0);
 }
 
 #[test]
 fn an_interrupt_at_a_step_is_put_back() {
-    broken(Suite::Bookworm, &[FaultKind::Interrupt]);
+    broken(Suite::Bookworm, &[FaultKind::Interrupt], 1);
 }
 
 /// The rest of the matrix; the usual run has shown the first half of it.
 #[test]
 fn the_matrix_the_other_way_round() {
     if env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full") {
-        broken(Suite::Trixie, &[FaultKind::Interrupt]);
-        broken(Suite::Bookworm, &[FaultKind::Fail]);
+        broken(Suite::Trixie, &[FaultKind::Interrupt], 0);
+        broken(Suite::Bookworm, &[FaultKind::Fail], 0);
     } else {
         // The usual run shows that the matrix knows every step, so that `make test-faults` leaves none out.
         assert!(steps(Suite::Trixie, true).len() > steps(Suite::Trixie, false).len());
