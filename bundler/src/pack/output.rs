@@ -1,16 +1,14 @@
-//! The file that becomes the bundle. Payloads are copied by the kernel, as `cp` copies them, while another thread
-//! reads them and compares their CRCs.
+//! The file that becomes the bundle. Payloads are copied by the kernel, as `cp` copies them.
 //!
 //! To hash the tarball takes longer than to copy it. Its digests follow from its recipe (the bytes that are written
 //! from memory, and the content, length and CRC of each payload's member), so they are computed once, by reading what
-//! was written, and noted in the cache under the recipe.
+//! was written, and noted in the cache under the recipe. The CRCs are compared whenever a member is not provably the
+//! file whose CRC was compared for that note: another device, inode, size or time, down to the nanosecond.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
 
 use chom_format::Digest;
 use chom_format::archive::Sealing;
@@ -32,16 +30,23 @@ pub(super) struct Output<'a> {
     recipe: Hasher<io::Sink>,
     digests: Digests,
     size: u64,
-    bodies: Sender<Body>,
-    checker: JoinHandle<Result<(), PackError>>,
+    members: Vec<Member>,
+    stamps: Hasher<io::Sink>,
+}
+
+/// A copied member: where it lies, and the CRC that it had when it was made.
+struct Member {
+    path: PathBuf,
+    length: u64,
+    crc: u32,
 }
 
 /// Of the tarball.
 enum Digests {
     /// The seal was not asked for yet.
     Unasked,
-    /// Noted when the same was built before.
-    Noted { whole: Digest },
+    /// Noted when the same was built before, from members with these stamps.
+    Noted { recipe: Digest, before: Digest, whole: Digest, stamps: Digest },
     /// Being made, and to be noted.
     New { recipe: Digest, before: Digest, hasher: Hasher<io::Sink> },
 }
@@ -58,7 +63,6 @@ impl<'a> Output<'a> {
     pub(super) fn new(folder: &Path, cache: &'a Cache) -> io::Result<Self> {
         let temp = NamedTempFile::new_in(folder)?;
         let out = BufWriter::new(temp.as_file().try_clone()?);
-        let (bodies, asked) = channel();
         Ok(Self {
             cache,
             temp,
@@ -66,14 +70,21 @@ impl<'a> Output<'a> {
             recipe: Hasher::new(io::sink()),
             digests: Digests::Unasked,
             size: 0,
-            bodies,
-            checker: thread::spawn(move || check(&asked)),
+            members: Vec::new(),
+            stamps: Hasher::new(io::sink()),
         })
     }
 
     /// Copies the member of the payload with this digest.
     pub(super) fn copy(&mut self, sha256: &Digest, body: Body) -> io::Result<()> {
         self.out.flush()?;
+        let about = body.file.metadata()?;
+        for part in [about.dev(), about.ino(), about.size()] {
+            self.stamps.write_all(&part.to_le_bytes())?;
+        }
+        for part in [about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec()] {
+            self.stamps.write_all(&part.to_le_bytes())?;
+        }
         let copied = io::copy(&mut (&body.file).take(body.length), self.out.get_mut())?;
         if copied != body.length {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -82,25 +93,27 @@ impl<'a> Output<'a> {
         self.recipe.write_all(sha256.bytes())?;
         self.recipe.write_all(&body.length.to_le_bytes())?;
         self.recipe.write_all(&body.crc.to_le_bytes())?;
-        // It ends early only when it found something, and then says so at the end.
-        let _ = self.bodies.send(body);
+        self.members.push(Member { path: body.path, length: body.length, crc: body.crc });
         Ok(())
     }
 
     /// Ends the output.
     pub(super) fn finish(mut self) -> Result<Finished, PackError> {
-        drop(self.bodies);
-        self.checker.join().map_err(|_| broken(self.temp.path()))??;
         self.out.flush().map_err(PackError::io("write", self.temp.path()))?;
-        let sha256 = match self.digests {
-            Digests::Noted { whole } => whole,
-            Digests::New { recipe, before, hasher } => {
-                let whole = hasher.finish().0;
-                self.cache.keep_note(&recipe, &format!("{before} {whole}"));
-                whole
+        let now = self.stamps.finish().0;
+        let (recipe, before, whole, stamps) = match self.digests {
+            Digests::Noted { recipe, before, whole, stamps } => (recipe, before, whole, Some(stamps)),
+            Digests::New { recipe, before, hasher } => (recipe, before, hasher.finish().0, None),
+            Digests::Unasked => {
+                let why = io::Error::other("the archive was not sealed");
+                return Err(PackError::io("write", self.temp.path())(why));
             }
-            Digests::Unasked => return Err(broken(self.temp.path())),
         };
+        if stamps != Some(now) {
+            self.members.iter().try_for_each(check)?;
+            self.cache.keep_note(&recipe, &format!("{before} {whole} {now}"));
+        }
+        let sha256 = whole;
         Ok(Finished { sha256, size: self.size, temp: self.temp })
     }
 
@@ -112,10 +125,6 @@ impl<'a> Output<'a> {
         let read = io::copy(&mut self.temp.as_file().take(end), &mut hasher)?;
         if read == end { Ok(hasher) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
-}
-
-fn broken(path: &Path) -> PackError {
-    PackError::io("write", path)(io::Error::other("the archive was not sealed, or a thread broke down"))
 }
 
 impl Write for Output<'_> {
@@ -139,8 +148,8 @@ impl Sealing for Output<'_> {
     fn digest(&mut self) -> io::Result<Digest> {
         self.out.flush()?;
         let recipe = self.recipe.so_far();
-        if let Some((before, whole)) = self.cache.note(&recipe).as_deref().and_then(parse) {
-            self.digests = Digests::Noted { whole };
+        if let Some((before, whole, stamps)) = self.cache.note(&recipe).as_deref().and_then(parse) {
+            self.digests = Digests::Noted { recipe, before, whole, stamps };
             return Ok(before);
         }
         let hasher = self.read_back()?;
@@ -150,29 +159,24 @@ impl Sealing for Output<'_> {
     }
 }
 
-fn parse(note: &str) -> Option<(Digest, Digest)> {
-    let (before, whole) = note.split_once(' ')?;
-    Some((before.parse().ok()?, whole.parse().ok()?))
+fn parse(note: &str) -> Option<(Digest, Digest, Digest)> {
+    let mut parts = note.split(' ').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??, parts.next()??))
 }
 
-// Reads what was copied, and finds what a disk changed since it was made.
-fn check(asked: &Receiver<Body>) -> Result<(), PackError> {
-    let mut piece = vec![0; PIECE];
-    while let Ok(body) = asked.recv() {
-        let (mut crc, mut at) = (Crc::new(), 0);
-        while at < body.length {
-            let wanted = usize::try_from(body.length - at).unwrap_or(PIECE).min(PIECE);
-            let bytes = piece.get_mut(..wanted).unwrap_or_default();
-            // At a place of its own: the copy moves the file's.
-            body.file.read_exact_at(bytes, at).map_err(PackError::io("read", &body.path))?;
-            crc.update(bytes);
-            at += wanted as u64;
+// Finds what a disk changed since it was made.
+fn check(member: &Member) -> Result<(), PackError> {
+    let failed = |source| PackError::io("read", &member.path)(source);
+    let mut file = File::open(&member.path).map_err(failed)?.take(member.length);
+    let (mut crc, mut piece) = (Crc::new(), vec![0; PIECE]);
+    loop {
+        let n = file.read(&mut piece).map_err(failed)?;
+        if n == 0 {
+            break;
         }
-        if crc.sum() != body.crc {
-            return Err(PackError::Stale(PathBuf::from(&body.path)));
-        }
+        crc.update(piece.get(..n).unwrap_or_default());
     }
-    Ok(())
+    if crc.sum() == member.crc { Ok(()) } else { Err(PackError::Stale(member.path.clone())) }
 }
 
 #[cfg(test)]
