@@ -1,11 +1,18 @@
 //! The names of everything in the state directory.
 
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use chom_format::{HostPath, RelPath};
 
 use crate::resource::{Store, private, remove_tree};
 use crate::sys::{Attrs, Effect, Stamp, Sys, SysError, TEMPORARY};
+
+// Another run makes a few directories and syncs them.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The state directory.
 #[derive(Debug, Clone)]
@@ -96,8 +103,12 @@ impl Files {
     /// Until there is a state directory there is no place to note that mtime before it is lost. So the
     /// directory itself carries it: it is made elsewhere with the mtime of its parent-to-be, and its own
     /// mtime is believed for as long as it is empty.
+    ///
+    /// Runs that come at the same time do this one after the other: the hold on the host is a lock in this
+    /// directory, so until it is there its parent is what is locked. That leaves no trace either.
     pub fn establish(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
         let parent = self.root.parent().unwrap_or_else(HostPath::root);
+        let _alone = alone(sys, &parent)?;
         if sys.meta(&self.root)?.is_none() {
             let mtime = sys.meta(&parent)?.map_or(private(0).mtime, |meta| meta.mtime);
             self.make(sys, &Attrs { mtime, ..private(0o700) })?;
@@ -145,6 +156,22 @@ impl Files {
         let relative: RelPath =
             name.parse().map_err(|error| SysError::other("name", &self.root, format!("{error}")))?;
         Ok(self.root.join(&relative))
+    }
+}
+
+/// Locks a directory until the result is dropped.
+fn alone(sys: &dyn Sys, dir: &HostPath) -> Result<File, SysError> {
+    let file = File::open(dir.under(sys.root())).map_err(SysError::io("open", dir))?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(SysError::io("lock", dir)(ErrorKind::WouldBlock.into()));
+            }
+            Err(TryLockError::Error(error)) => return Err(SysError::io("lock", dir)(error)),
+        }
     }
 }
 

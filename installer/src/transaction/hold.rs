@@ -4,8 +4,8 @@
 //! inherits. The text in the file only tells others who holds it; it is never believed.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{Read as _, Seek as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -87,7 +87,11 @@ impl Hold {
                 Ok(()) => break,
                 // Somebody who only looks is gone in no time.
                 Err(TryLockError::WouldBlock) if looks < LOOKS => looks += 1,
-                Err(TryLockError::WouldBlock) => return Err(Busy::Held(holder(&file))),
+                Err(TryLockError::WouldBlock) => match holder(&file) {
+                    // It has the lock, and is about to say so.
+                    None if looks < 2 * LOOKS => looks += 1,
+                    told => return Err(Busy::Held(told)),
+                },
                 Err(TryLockError::Error(error)) => return Err(SysError::io("lock", &path)(error).into()),
             }
             sleep(PAUSE);
@@ -122,10 +126,9 @@ impl Hold {
             phase: phase.to_owned(),
         };
         let told = serde_json::to_vec(&holder).map_err(std::io::Error::from).and_then(|text| {
-            let mut file = &self.lock;
-            file.set_len(0)?;
-            file.rewind()?;
-            file.write_all(&text)
+            // Cut after it is written: who reads between the two finds a whole sentence, and a rest behind it.
+            self.lock.write_all_at(&text, 0)?;
+            self.lock.set_len(text.len() as u64)
         });
         if let Err(error) = told {
             log::warn!("the lock does not tell who holds it: {error}");
@@ -137,7 +140,7 @@ fn holder(mut file: &File) -> Option<Holder> {
     let mut text = String::new();
     file.take(4096).read_to_string(&mut text).ok()?;
     file.rewind().ok()?;
-    serde_json::from_str(&text).ok()
+    serde_json::Deserializer::from_str(&text).into_iter().next()?.ok()
 }
 
 impl Explain for Busy {
@@ -178,10 +181,34 @@ mod tests {
         assert_eq!(busy.exit(), Exit::Busy);
         assert!(busy.to_string().contains(&format!("process {}", std::process::id())), "{busy}");
         assert!(busy.to_string().ends_with("install for 0 s"), "{busy}");
+        hold.say("installing something with a long name");
+        hold.say("install");
         assert_eq!(Hold::holder(&sys, &files).unwrap().unwrap().phase, "install");
         drop(hold);
         assert_eq!(Hold::holder(&sys, &files).unwrap(), None);
         assert!(Hold::take(&mut sys, &files, "rollback").unwrap().is_some());
+    }
+
+    #[test]
+    fn of_those_who_come_at_once_to_a_bare_host_one_has_it() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(dir.path().join("var/lib")).unwrap();
+            std::fs::create_dir_all(dir.path().join("var/tmp")).unwrap();
+            let parent = "/var/lib".parse().unwrap();
+            let before = RealSys::new(dir.path()).attrs(&parent).unwrap();
+            let come = || {
+                let files = Files::standard().unwrap();
+                Hold::establish(&mut RealSys::new(dir.path()), &files, "install")
+            };
+            let ends: Vec<_> = std::thread::scope(|scope| {
+                let runs: Vec<_> = (0..6).map(|_| scope.spawn(come)).collect();
+                runs.into_iter().map(|run| run.join().unwrap()).collect()
+            });
+            assert_eq!(ends.iter().filter(|end| end.is_ok()).count(), 1, "{ends:?}");
+            assert!(ends.iter().all(|end| matches!(end, Ok(_) | Err(Busy::Held(_)))), "{ends:?}");
+            assert_eq!(RealSys::new(dir.path()).attrs(&parent).unwrap(), before);
+        }
     }
 
     #[test]
