@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+use sha2::{Digest as _, Sha256};
+
 fn main() -> io::Result<()> {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?);
     let root = here.parent().map(Path::to_owned).unwrap_or_default();
@@ -29,13 +31,15 @@ fn main() -> io::Result<()> {
 // Both or none: a program that can build for one processor only would be found out on the wrong day.
 fn installers() -> io::Result<String> {
     println!("cargo::rerun-if-env-changed=CHOM_EMBED_DIR");
-    let mut table = String::from("static BUILT_IN: &[(&str, &[u8])] = &[\n");
+    let mut table = String::from("static BUILT_IN: &[(&str, &[u8], [u8; 32])] = &[\n");
     if let Some(folder) = env::var_os("CHOM_EMBED_DIR").filter(|folder| !folder.is_empty()) {
         for arch in ["x86_64", "aarch64"] {
             let path = fs::canonicalize(Path::new(&folder).join(format!("chom-install-{arch}")))
                 .map_err(|error| io::Error::other(format!("chom-install-{arch} in {folder:?}: {error}")))?;
             println!("cargo::rerun-if-changed={}", path.display());
-            writeln!(table, "    ({arch:?}, include_bytes!({path:?})),").map_err(io::Error::other)?;
+            let digest: [u8; 32] = Sha256::digest(fs::read(&path)?).into();
+            writeln!(table, "    ({arch:?}, include_bytes!({path:?}), {digest:?}),")
+                .map_err(io::Error::other)?;
         }
     }
     table.push_str("];\n");

@@ -11,7 +11,7 @@ use chom_format::{Exit, HostState};
 use crate::assemble::{self, Assembled, PayloadError, Payloads};
 use crate::cache::Cache;
 use crate::lock::LockFile;
-use crate::pack::{self, InstallerError, PackError, Packed};
+use crate::pack::{self, Draft, InstallerError, PackError, Packed};
 use crate::problem::{Problem, Problems};
 use crate::render::{Releases, Rendered, Renderer};
 use crate::resolve::{Fleet, Host};
@@ -88,12 +88,17 @@ impl Explain for BuildError {
     }
 }
 
-/// Builds the bundle of one host.
-pub fn build(kit: &Kit<'_>, host: &Host, target: &Target<'_>) -> Result<Built, BuildError> {
+/// Builds the bundle of one host, in its draft where one was begun.
+pub fn build(
+    kit: &Kit<'_>,
+    host: &Host,
+    target: &Target<'_>,
+    draft: Option<Draft>,
+) -> Result<Built, BuildError> {
     // Before the long work: it is the first thing that is missing on a fresh machine.
     let installer = pack::installer::find(host.arch, target.installer)?;
     let assembled = assembled(kit, host)?;
-    let packed = pack::pack(host, &assembled, &installer, kit.cache, target.output, target.mtime)?;
+    let packed = pack::pack(host, &assembled, &installer, kit.cache, target.output, draft, target.mtime)?;
     Ok(Built { packed, warnings: assembled.warnings, installer: installer.from })
 }
 

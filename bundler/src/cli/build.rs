@@ -15,7 +15,7 @@ use crate::build::{self, Kit, Target};
 use crate::cache::Cache;
 use crate::fetch;
 use crate::lock::{LockFile, LockFileError, LockOptions, LockRequest, resolve};
-use crate::pack::{self, Packed, summary};
+use crate::pack::{self, Draft, Packed, summary};
 use crate::render::{Renderer, Sources};
 use crate::resolve::Fleet;
 
@@ -77,9 +77,10 @@ impl Build {
         // Read beside the inventory: neither needs the other, and both take about as long.
         let path = lock.to_owned();
         let reading = thread::spawn(move || LockFile::read(&path));
+        let cache = self.payloads.open()?;
+        let mut draft = self.draft(&cache);
         let (fleet, catalog) = ctx.fleet()?;
         let hosts = self.hosts.pick(&fleet)?;
-        let cache = self.payloads.open()?;
         let lock = self.locked(ctx, &fleet, &hosts, &cache, Wanted { path: lock, terms, reading })?;
         let sources = Sources::new(&catalog);
         let renderer = Renderer::new(&fleet, &sources)?;
@@ -87,7 +88,7 @@ impl Build {
         let target = Target { output: &self.output, installer: self.installer.as_deref(), mtime };
         let mut bundles = Vec::new();
         for host in hosts.iter().filter_map(|name| fleet.hosts.get(name)) {
-            let built = build::build(&kit, host, &target)?;
+            let built = build::build(&kit, host, &target, draft.take())?;
             built.warnings.iter().for_each(|warning| ctx.printer.warn(warning));
             ctx.printer.detail(format_args!("{}: installer from {}", host.name, built.installer));
             let (size, sha256) = (summary::size(built.packed.size), built.packed.sha256);
@@ -95,6 +96,14 @@ impl Build {
             bundles.push(built.packed);
         }
         Ok(bundles)
+    }
+
+    // Of one host that is named: with several, the first one's manifest is worked out before the others' anyway.
+    fn draft(&self, cache: &Cache) -> Option<Draft> {
+        match self.hosts.host.as_slice() {
+            [host] => Draft::begin(&self.output, &host.parse().ok()?, cache),
+            _ => None,
+        }
     }
 
     // A lock that is there is followed to the letter; one that is not there is made, and that is said.

@@ -5,7 +5,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use chom_format::Digest;
 use chom_format::archive::gzip::Packing;
@@ -34,6 +35,17 @@ pub(super) struct Body {
     pub(super) path: PathBuf,
 }
 
+/// What tells one file from another, and from itself after a change: device, inode, size and times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp([i64; 7]);
+
+impl Stamp {
+    /// The same as bytes.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = [u8; 8]> {
+        self.0.iter().map(|part| part.to_le_bytes())
+    }
+}
+
 const CRC_SIZE: u64 = 4;
 // Enough of a payload to tell whether squeezing it is worth while.
 const PROBE: u64 = 256 << 10;
@@ -57,15 +69,23 @@ impl Body {
         Self::open(&path).ok_or_else(|| PackError::io("read", &path)(io::ErrorKind::UnexpectedEof.into()))
     }
 
-    // A file that is too short to be a member is made anew.
-    fn open(path: &PathBuf) -> Option<Self> {
+    /// Which file it is, and in which state.
+    pub(super) fn stamp(&self) -> io::Result<Stamp> {
+        let about = self.file.metadata()?;
+        let [dev, ino, size] = [about.dev(), about.ino(), about.size()].map(u64::cast_signed);
+        let (mtime, ctime) = ((about.mtime(), about.mtime_nsec()), (about.ctime(), about.ctime_nsec()));
+        Ok(Stamp([dev, ino, size, mtime.0, mtime.1, ctime.0, ctime.1]))
+    }
+
+    /// A member that is there. A file that is too short to be one is made anew.
+    pub(super) fn open(path: &Path) -> Option<Self> {
         let mut file = File::open(path).ok()?;
         let length = file.metadata().ok()?.len().checked_sub(CRC_SIZE)?;
         let mut crc = [0; CRC_SIZE as usize];
         file.seek(SeekFrom::Start(length)).ok()?;
         file.read_exact(&mut crc).ok()?;
         file.rewind().ok()?;
-        Some(Self { file, length, crc: u32::from_le_bytes(crc), path: path.clone() })
+        Some(Self { file, length, crc: u32::from_le_bytes(crc), path: path.to_owned() })
     }
 }
 

@@ -1,12 +1,13 @@
 //! Finds the installer for a host's processor: named by the user, built in, beside this program, or in `dist/`.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use chom_format::exit::Explain;
 use chom_format::manifest::Arch;
-use chom_format::{Exit, HostState};
+use chom_format::{Digest, Exit, HostState};
 
 use super::elf::{self, ElfError};
 
@@ -16,7 +17,9 @@ include!(concat!(env!("OUT_DIR"), "/installers.rs"));
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installer {
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Cow<'static, [u8]>,
+    /// Of them.
+    pub sha256: Digest,
     /// Where it was found, for people.
     pub from: String,
 }
@@ -76,14 +79,16 @@ impl Explain for InstallerError {
 /// The installer for a processor. One that the user names is taken or refused, and no other one looked for.
 pub fn find(arch: Arch, named: Option<&Path>) -> Result<Installer, InstallerError> {
     if let Some(path) = named {
-        return checked(arch, read(path)?, path.display().to_string());
+        return from_file(arch, path);
     }
-    if let Some(bytes) = BUILT_IN.iter().find(|(name, _)| *name == arch.name()).map(|(_, bytes)| *bytes) {
-        return checked(arch, bytes.to_vec(), format!("chom-install for {} (built in)", arch.name()));
+    if let Some((_, bytes, sha256)) = BUILT_IN.iter().find(|(name, ..)| *name == arch.name()) {
+        let from = format!("chom-install for {} (built in)", arch.name());
+        let built_in = Installer { bytes: (*bytes).into(), sha256: Digest::from(*sha256), from };
+        return checked(arch, built_in);
     }
     let places = places(arch);
     match places.iter().find(|path| path.is_file()) {
-        Some(path) => checked(arch, read(path)?, path.display().to_string()),
+        Some(path) => from_file(arch, path),
         None => {
             let places = places.iter().map(|path| path.display().to_string());
             Err(InstallerError::Missing {
@@ -100,14 +105,17 @@ fn places(arch: Arch) -> Vec<PathBuf> {
     beside.into_iter().chain([Path::new("dist").join(&name)]).collect()
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, InstallerError> {
-    fs::read(path).map_err(|source| InstallerError::Read { path: path.to_owned(), source })
+fn from_file(arch: Arch, path: &Path) -> Result<Installer, InstallerError> {
+    let read = fs::read(path);
+    let bytes = read.map_err(|source| InstallerError::Read { path: path.to_owned(), source })?;
+    let sha256 = Digest::of(&bytes);
+    checked(arch, Installer { bytes: bytes.into(), sha256, from: path.display().to_string() })
 }
 
-fn checked(arch: Arch, bytes: Vec<u8>, from: String) -> Result<Installer, InstallerError> {
-    match elf::check(&bytes, arch) {
-        Ok(()) => Ok(Installer { bytes, from }),
-        Err(source) => Err(InstallerError::Unfit { from, source }),
+fn checked(arch: Arch, installer: Installer) -> Result<Installer, InstallerError> {
+    match elf::check(&installer.bytes, arch) {
+        Ok(()) => Ok(installer),
+        Err(source) => Err(InstallerError::Unfit { from: installer.from, source }),
     }
 }
 

@@ -7,10 +7,11 @@
 //!
 //! What a bundle's bytes depend on: the manifest, what it draws on, the installer, `SOURCE_DATE_EPOCH`. Not the
 //! path, the time, the locale, the umask or the order of a directory. A payload is squeezed once for all bundles
-//! and then copied ([`body`]); nothing is visible under its name before it is whole.
+//! and then copied ([`body`]), for the most part while the manifest is still being made ([`draft`]); nothing is visible under its name before it is whole.
 
 mod body;
 pub mod diff;
+mod draft;
 pub mod elf;
 mod epoch;
 pub mod installer;
@@ -20,6 +21,7 @@ mod sbom;
 pub mod summary;
 mod write;
 
+pub use draft::Draft;
 pub use epoch::{EpochError, mtime};
 pub use installer::{Installer, InstallerError};
 pub use read::{Bundle, ReadError};

@@ -1,4 +1,7 @@
-//! The file that becomes the bundle. Payloads are copied by the kernel, as `cp` copies them.
+//! The file that becomes the bundle.
+//!
+//! Payloads are copied through a large buffer, and not by `copy_file_range`: where source and target are not aligned
+//! to each other, as members of an archive never are, the kernel goes page by page and takes half as long again.
 //!
 //! To hash the tarball takes longer than to copy it. Its digests follow from its recipe (the bytes that are written
 //! from memory, and the content, length and CRC of each payload's member), so they are computed once, by reading what
@@ -7,8 +10,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chom_format::Digest;
 use chom_format::archive::Sealing;
@@ -17,26 +19,31 @@ use flate2::Crc;
 use tempfile::NamedTempFile;
 
 use super::body::Body;
+use super::draft::Draft;
 use super::write::PackError;
 use crate::cache::Cache;
 
-const PIECE: usize = 256 << 10;
+/// How much is read and written at a time.
+pub(super) const PIECE: usize = 1 << 20;
 
 /// A file that knows its digest when it is finished.
 pub(super) struct Output<'a> {
     cache: &'a Cache,
-    temp: NamedTempFile,
+    draft: Draft,
     out: BufWriter<File>,
     recipe: Hasher<io::Sink>,
     digests: Digests,
     size: u64,
     members: Vec<Member>,
     stamps: Hasher<io::Sink>,
+    piece: Vec<u8>,
 }
 
-/// A copied member: where it lies, and the CRC that it had when it was made.
+/// A copied member: where it comes from and went to, and the CRC that it had when it was made.
 struct Member {
     path: PathBuf,
+    sha256: Digest,
+    at: u64,
     length: u64,
     crc: u32,
 }
@@ -59,76 +66,82 @@ pub(super) struct Finished {
 }
 
 impl<'a> Output<'a> {
-    /// An output that is to become a file in this folder.
-    pub(super) fn new(folder: &Path, cache: &'a Cache) -> io::Result<Self> {
-        let temp = NamedTempFile::new_in(folder)?;
-        let out = BufWriter::new(temp.as_file().try_clone()?);
+    /// An output to this file.
+    pub(super) fn new(draft: Draft, cache: &'a Cache) -> io::Result<Self> {
+        let out = BufWriter::new(draft.file().as_file().try_clone()?);
         Ok(Self {
             cache,
-            temp,
+            draft,
             out,
             recipe: Hasher::new(io::sink()),
             digests: Digests::Unasked,
             size: 0,
             members: Vec::new(),
             stamps: Hasher::new(io::sink()),
+            piece: vec![0; PIECE],
         })
     }
 
     /// Copies the member of the payload with this digest.
     pub(super) fn copy(&mut self, sha256: &Digest, body: Body) -> io::Result<()> {
         self.out.flush()?;
-        let about = body.file.metadata()?;
-        for part in [about.dev(), about.ino(), about.size()] {
-            self.stamps.write_all(&part.to_le_bytes())?;
-        }
-        for part in [about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec()] {
-            self.stamps.write_all(&part.to_le_bytes())?;
-        }
-        let copied = io::copy(&mut (&body.file).take(body.length), self.out.get_mut())?;
+        let stamp = body.stamp()?;
+        stamp.bytes().try_for_each(|part| self.stamps.write_all(&part))?;
+        let out = self.out.get_mut();
+        let copied = if self.draft.has(sha256, self.size, &stamp) {
+            out.seek_relative(i64::try_from(body.length).map_err(io::Error::other)?)?;
+            body.length
+        } else {
+            pieces((&body.file).take(body.length), &mut self.piece, |piece| out.write_all(piece))?
+        };
         if copied != body.length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        let (sha256, at) = (*sha256, self.size);
         self.size += copied;
         self.recipe.write_all(sha256.bytes())?;
         self.recipe.write_all(&body.length.to_le_bytes())?;
         self.recipe.write_all(&body.crc.to_le_bytes())?;
-        self.members.push(Member { path: body.path, length: body.length, crc: body.crc });
+        self.members.push(Member { path: body.path, sha256, at, length: body.length, crc: body.crc });
         Ok(())
     }
 
     /// Ends the output.
     pub(super) fn finish(mut self) -> Result<Finished, PackError> {
-        self.out.flush().map_err(PackError::io("write", self.temp.path()))?;
+        let path = self.draft.file().path().to_owned();
+        let failed = PackError::io("write", &path);
+        self.out.flush().map_err(&failed)?;
         let now = self.stamps.finish().0;
         let (recipe, before, whole, stamps) = match self.digests {
             Digests::Noted { recipe, before, whole, stamps } => (recipe, before, whole, Some(stamps)),
             Digests::New { recipe, before, hasher } => (recipe, before, hasher.finish().0, None),
             Digests::Unasked => {
-                let why = io::Error::other("the archive was not sealed");
-                return Err(PackError::io("write", self.temp.path())(why));
+                return Err(failed(io::Error::other("the archive was not sealed")));
             }
         };
         if stamps != Some(now) {
-            self.members.iter().try_for_each(check)?;
+            self.members.iter().try_for_each(|member| check(member, &mut self.piece))?;
             self.cache.keep_note(&recipe, &format!("{before} {whole} {now}"));
         }
-        let sha256 = whole;
-        Ok(Finished { sha256, size: self.size, temp: self.temp })
+        let members = self.members.iter().map(|member| (member.sha256, member.at));
+        let temp = self.draft.finish(self.size, members, self.cache).map_err(&failed)?;
+        Ok(Finished { sha256: whole, size: self.size, temp })
     }
 
     // Of every byte so far, by reading them again.
     fn read_back(&mut self) -> io::Result<Hasher<io::Sink>> {
         let mut hasher = Hasher::new(io::sink());
-        let end = self.temp.as_file_mut().stream_position()?;
-        self.temp.as_file_mut().rewind()?;
-        let read = io::copy(&mut self.temp.as_file().take(end), &mut hasher)?;
+        let mut file = self.draft.file().as_file();
+        let end = file.stream_position()?;
+        file.rewind()?;
+        let read = pieces(file.take(end), &mut self.piece, |piece| hasher.write_all(piece))?;
         if read == end { Ok(hasher) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 
 impl Write for Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.draft.reach(self.size + bytes.len() as u64);
         self.out.write_all(bytes)?;
         match &mut self.digests {
             Digests::Unasked => self.recipe.write_all(bytes)?,
@@ -165,18 +178,36 @@ fn parse(note: &str) -> Option<(Digest, Digest, Digest)> {
 }
 
 // Finds what a disk changed since it was made.
-fn check(member: &Member) -> Result<(), PackError> {
+fn check(member: &Member, piece: &mut [u8]) -> Result<(), PackError> {
     let failed = |source| PackError::io("read", &member.path)(source);
-    let mut file = File::open(&member.path).map_err(failed)?.take(member.length);
-    let (mut crc, mut piece) = (Crc::new(), vec![0; PIECE]);
-    loop {
-        let n = file.read(&mut piece).map_err(failed)?;
-        if n == 0 {
-            break;
-        }
-        crc.update(piece.get(..n).unwrap_or_default());
-    }
+    let file = File::open(&member.path).map_err(failed)?.take(member.length);
+    let mut crc = Crc::new();
+    pieces(file, piece, |bytes| {
+        crc.update(bytes);
+        Ok(())
+    })
+    .map_err(failed)?;
     if crc.sum() == member.crc { Ok(()) } else { Err(PackError::Stale(member.path.clone())) }
+}
+
+// Reads to the end, and says how far that was.
+fn pieces(
+    mut from: impl Read,
+    piece: &mut [u8],
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<u64> {
+    let mut all = 0;
+    loop {
+        match from.read(piece) {
+            Ok(0) => return Ok(all),
+            Ok(n) => {
+                take(piece.get(..n).unwrap_or_default())?;
+                all += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -197,6 +228,10 @@ mod tests {
             Self { dir, cache }
         }
 
+        fn draft(&self) -> Draft {
+            Draft::empty(self.dir.path(), &"mentat".parse().unwrap()).unwrap()
+        }
+
         fn body(&self, bytes: &[u8]) -> Body {
             let path = self.dir.path().join("body");
             fs::write(&path, bytes).unwrap();
@@ -206,7 +241,7 @@ mod tests {
         }
 
         fn write(&self, head: &[u8], body: Body) -> Result<(Digest, Finished), PackError> {
-            let mut output = Output::new(self.dir.path(), &self.cache).unwrap();
+            let mut output = Output::new(self.draft(), &self.cache).unwrap();
             output.write_all(head).unwrap();
             output.copy(&Digest::of(b"the content"), body).unwrap();
             output.write_all(b"end").unwrap();
@@ -250,7 +285,7 @@ mod tests {
         }
         let mut short = bench.body(&long);
         short.length += 1;
-        let mut output = Output::new(bench.dir.path(), &bench.cache).unwrap();
+        let mut output = Output::new(bench.draft(), &bench.cache).unwrap();
         let error = output.copy(&Digest::of(b"x"), short).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }

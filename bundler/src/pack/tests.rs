@@ -32,9 +32,14 @@ impl Shop {
     }
 
     fn build(&self, bench: &Bench, mtime: u64) -> Result<Packed, PackError> {
+        self.build_in(None, bench, mtime)
+    }
+
+    fn build_in(&self, draft: Option<Draft>, bench: &Bench, mtime: u64) -> Result<Packed, PackError> {
         let assembled = assembled(bench).unwrap_or_else(|problems| panic!("{problems}"));
-        let installer = Installer { bytes: elf::tests::program(62, &[(1, b"code")]), from: "test".into() };
-        pack(bench.host("a"), &assembled, &installer, &self.cache, &self.output, mtime)
+        let bytes = elf::tests::program(62, &[(1, b"code")]);
+        let installer = Installer { sha256: Digest::of(&bytes), bytes: bytes.into(), from: "test".into() };
+        pack(bench.host("a"), &assembled, &installer, &self.cache, &self.output, draft, mtime)
     }
 
     fn bundle(&self) -> Packed {
@@ -116,6 +121,21 @@ fn the_same_input_gives_the_same_bytes() {
     assert!(sum.starts_with(&Digest::of(&first).to_string()), "a digest out of the cache: {sum}");
     let later = one.build(&bench(), DEFAULT_MTIME + 1).unwrap();
     assert_ne!(fs::read(later.path).unwrap(), first, "SOURCE_DATE_EPOCH is in it");
+}
+
+#[test]
+fn a_draft_changes_no_byte_of_a_bundle() {
+    let (plain, shop) = (Shop::new(), Shop::new());
+    // The same again, another front before the same payloads, that again, and the first once more.
+    for (turn, greeting) in ["hello", "hello", "good morning", "good morning", "hello"].iter().enumerate() {
+        let bench = &bench().component("a", "app", &APP.replace("hello", &greeting.repeat(2_000)), json!({}));
+        let draft = Draft::begin(&shop.output, &bench.host("a").name, &shop.cache);
+        assert_eq!(draft.is_some(), turn > 0);
+        let ours = shop.build_in(draft, bench, DEFAULT_MTIME).unwrap();
+        let wanted = plain.build(bench, DEFAULT_MTIME).unwrap();
+        assert_eq!(fs::read(&ours.path).unwrap(), fs::read(&wanted.path).unwrap(), "turn {turn}");
+        assert_eq!((ours.sha256, ours.size), (wanted.sha256, wanted.size));
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use chom_format::{Digest, Exit, HostState, Mode, RelPath};
 use tempfile::NamedTempFile;
 
 use super::body::{Body, Payload};
+use super::draft::Draft;
 use super::output::{Finished, Output};
 use super::{INSTALLER, Installer, MANIFEST, SBOM, SUMS, sbom};
 use crate::assemble::{Assembled, Source};
@@ -122,32 +123,36 @@ enum Content<'a> {
     Object(u64),
 }
 
-/// Writes the bundle of a host into the folder `output`; every entry has the time `mtime`.
+/// Writes the bundle of a host into the folder `output`; every entry has the time `mtime`. A draft that was begun for
+/// this host and folder saves time.
 pub fn pack(
     host: &Host,
     assembled: &Assembled,
     installer: &Installer,
     cache: &Cache,
     output: &Path,
+    draft: Option<Draft>,
     mtime: u64,
 ) -> Result<Packed, PackError> {
     let manifest = assembled.manifest.to_bytes().map_err(|error| PackError::Json(MANIFEST, error))?;
     let name = assembled.manifest.bundle_name(&Digest::of(&manifest));
     let top: RelPath = name.parse().map_err(|_| PackError::Name(name.clone()))?;
-    let sbom = sbom::sbom(host, assembled, &Digest::of(&installer.bytes))
-        .map_err(|error| PackError::Json(SBOM, error))?;
+    let sbom =
+        sbom::sbom(host, assembled, &installer.sha256).map_err(|error| PackError::Json(SBOM, error))?;
     let mut items = items(assembled, installer, &manifest, &sbom)?;
     let sums: BTreeMap<RelPath, Digest> = items.iter().map(|item| (item.path.clone(), item.sha256)).collect();
     let sums = Sums(sums).to_text();
     // First, so that whoever reads the bundle as a stream knows each digest before the bytes.
-    items.insert(0, item(SUMS, PLAIN, Content::Small(sums.as_bytes()))?);
-    fs::create_dir_all(output).map_err(PackError::io("make the folder", output))?;
+    items.insert(0, small(SUMS, sums.as_bytes())?);
+    let empty = || Draft::empty(output, &host.name).map_err(PackError::io("write in", output));
+    let mut draft = draft.map_or_else(empty, Ok)?;
     let mut tries = 0;
     loop {
         tries += 1;
-        match write(&top, &items, cache, output, mtime) {
+        match write(&top, &items, cache, draft, output, mtime) {
             // The damaged copy is gone; it is made again from its object.
             Err(PackError::Stale(path)) if tries == 1 => {
+                draft = empty()?;
                 log::warn!("{} was damaged, and is made again", path.display());
                 fs::remove_file(&path).map_err(PackError::io("remove", &path))?;
             }
@@ -166,9 +171,9 @@ fn items<'a>(
     sbom: &'a [u8],
 ) -> Result<Vec<Item<'a>>, PackError> {
     let mut items = vec![
-        item(MANIFEST, PLAIN, Content::Small(manifest))?,
-        item(INSTALLER, PROGRAM, Content::Large(&installer.bytes))?,
-        item(SBOM, PLAIN, Content::Small(sbom))?,
+        small(MANIFEST, manifest)?,
+        named(INSTALLER, PROGRAM, installer.sha256, Content::Large(&installer.bytes))?,
+        small(SBOM, sbom)?,
     ];
     for (path, source) in &assembled.contents {
         let (sha256, content) = match source {
@@ -180,12 +185,12 @@ fn items<'a>(
     Ok(items)
 }
 
-fn item<'a>(name: &str, mode: u32, content: Content<'a>) -> Result<Item<'a>, PackError> {
+fn small<'a>(name: &str, bytes: &'a [u8]) -> Result<Item<'a>, PackError> {
+    named(name, PLAIN, Digest::of(bytes), Content::Small(bytes))
+}
+
+fn named<'a>(name: &str, mode: u32, sha256: Digest, content: Content<'a>) -> Result<Item<'a>, PackError> {
     let path = name.parse().map_err(|_| PackError::Name(name.to_owned()))?;
-    let sha256 = match &content {
-        Content::Small(bytes) | Content::Large(bytes) => Digest::of(bytes),
-        Content::Object(_) => return Err(PackError::Name(name.to_owned())),
-    };
     Ok(Item { path, mode: Mode::from_bits(mode), sha256, content })
 }
 
@@ -193,11 +198,12 @@ fn write(
     top: &RelPath,
     items: &[Item<'_>],
     cache: &Cache,
+    draft: Draft,
     output: &Path,
     mtime: u64,
 ) -> Result<Packed, PackError> {
     let path = output.join(format!("{top}.tar.gz"));
-    let out = Output::new(output, cache).map_err(PackError::io("write in", output))?;
+    let out = Output::new(draft, cache).map_err(PackError::io("write in", output))?;
     let mut writer = Writer::new(out, top, mtime)?;
     for item in items {
         match item.content {

@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::thread;
 
 use chom_format::ComponentName;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 
 use super::check;
 use super::component::{ComponentFile, StackFile};
-use super::parse::parse;
+use super::parse::Shape;
 use super::sources::{Sources, TextFile};
 use crate::problem::{Problem, Problems};
-use crate::yaml;
+use crate::yaml::Node;
+
+static STACK: LazyLock<Shape<StackFile>> = LazyLock::new(Shape::of);
+static COMPONENT: LazyLock<Shape<ComponentFile>> = LazyLock::new(Shape::of);
 
 /// All stacks and templates.
 #[derive(Debug, Clone, Default)]
@@ -46,14 +52,16 @@ pub struct LoadedComponent {
     pub file: Arc<ComponentFile>,
     /// The file's name for messages, and its text.
     pub source: TextFile,
+    /// The same, as it is written there.
+    pub tree: Arc<Node>,
 }
 
 impl LoadedComponent {
     /// Line and column of a value in the component's file, by keys and indices: `files`, `2`, `path`. The
     /// nearest part above it when the value itself is not there.
     pub fn locate(&self, path: &[&str]) -> Option<(usize, usize)> {
-        let tree = yaml::read(&self.source.shown, &self.source.text).ok()?;
-        (0..=path.len()).rev().find_map(|length| tree.find(path.get(..length)?)).map(|node| node.place.at())
+        let found = (0..=path.len()).rev().find_map(|length| self.tree.find(path.get(..length)?));
+        found.map(|node| node.place.at())
     }
 }
 
@@ -65,10 +73,7 @@ impl Catalog {
 
     /// Reads and checks all texts.
     pub fn parse(sources: &Sources) -> Result<Self, Problems> {
-        let mut loading = Loading::default();
-        for (path, file) in &sources.0 {
-            loading.file(path, file);
-        }
+        let mut loading = Loading::of(sources);
         let mut catalog = loading.assemble();
         if loading.problems.is_empty() {
             loading.problems.extend(check::catalog(&catalog));
@@ -93,6 +98,41 @@ struct Loading {
 }
 
 impl Loading {
+    // Most of the time of a build that has all it needs would go here, one file after the other.
+    fn of(sources: &Sources) -> Self {
+        let files: Vec<(&String, &TextFile)> = sources.0.iter().collect();
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            let parts: Vec<_> = (0..workers)
+                .map(|first| {
+                    let part = files.iter().skip(first).step_by(workers);
+                    scope.spawn(move || {
+                        let mut loading = Self::default();
+                        part.for_each(|(path, file)| loading.file(path, file));
+                        loading
+                    })
+                })
+                .collect();
+            let mut all = Self::default();
+            for part in parts {
+                match part.join() {
+                    Ok(part) => all.add(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            // As if read in their order.
+            all.problems.sort_by(|one, other| one.file.cmp(&other.file));
+            all
+        })
+    }
+
+    fn add(&mut self, part: Self) {
+        self.stacks.extend(part.stacks);
+        self.components.extend(part.components);
+        self.templates.extend(part.templates);
+        self.problems.extend(part.problems);
+    }
+
     fn file(&mut self, path: &str, file: &TextFile) {
         if let Some(name) = path.strip_prefix("templates/") {
             self.templates.insert(name.to_owned(), file.clone());
@@ -107,12 +147,12 @@ impl Loading {
         };
         let (Some(stack), Some(stem)) = (self.name(stack, file), self.name(stem, file)) else { return };
         if stem.as_str() == "stack" {
-            if let Some(read) = self.read::<StackFile>(file) {
+            if let Some((read, _)) = self.read(&STACK, file) {
                 self.stacks.insert(stack, (read, file.clone()));
             }
-        } else if let Some(read) = self.read::<ComponentFile>(file) {
+        } else if let Some((read, tree)) = self.read(&COMPONENT, file) {
             let (file, source) = (Arc::new(read), file.clone());
-            let loaded = LoadedComponent { name: stem.clone(), home: stack.clone(), file, source };
+            let loaded = LoadedComponent { name: stem.clone(), home: stack.clone(), file, source, tree };
             self.components.insert((stack, stem), loaded);
         }
     }
@@ -137,8 +177,12 @@ impl Loading {
         name.ok()
     }
 
-    fn read<T: schemars::JsonSchema + serde::de::DeserializeOwned>(&mut self, file: &TextFile) -> Option<T> {
-        parse(file).map_err(|problems| self.problems.extend(problems)).ok()
+    fn read<T: JsonSchema + DeserializeOwned>(
+        &mut self,
+        shape: &Shape<T>,
+        file: &TextFile,
+    ) -> Option<(T, Arc<Node>)> {
+        shape.parse(file).map_err(|problems| self.problems.extend(problems)).ok()
     }
 
     fn assemble(&mut self) -> Catalog {

@@ -9,7 +9,6 @@ use super::catalog::{Catalog, LoadedComponent, Stack};
 use super::component::{SettingFile, SettingKind, Source};
 use super::setting::{RESERVED, setting_schema};
 use crate::problem::Problem;
-use crate::yaml;
 use crate::yaml::walk::{Walk, nearest};
 
 /// All problems of a catalog whose files are well formed one by one.
@@ -103,10 +102,9 @@ fn setting(name: &str, declared: &SettingFile) -> Option<(String, String)> {
 }
 
 fn defaults(part: &LoadedComponent) -> Vec<Problem> {
-    let Ok(tree) = yaml::read(&part.source.shown, &part.source.text) else { return Vec::new() };
     let mut problems = Vec::new();
     for (name, declared) in &part.file.settings {
-        let Some(node) = tree.find(&["settings", name, "default"]).filter(|node| !node.is_null()) else {
+        let Some(node) = part.tree.find(&["settings", name, "default"]).filter(|node| !node.is_null()) else {
             continue;
         };
         let schema: Value = setting_schema(declared);

@@ -1,4 +1,7 @@
-//! One file of `targets/` from text to type, with all its problems.
+//! One kind of file of `targets/` from text to type, with all its problems.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -7,17 +10,34 @@ use serde_json::Value;
 use super::sources::TextFile;
 use crate::problem::Problem;
 use crate::yaml::walk::{self, Walk};
-use crate::yaml::{self};
+use crate::yaml::{self, Node};
 
-/// Reads a file as `T`: first its shape against the schema of `T`, then `T` itself.
-pub fn parse<T: JsonSchema + DeserializeOwned>(file: &TextFile) -> Result<T, Vec<Problem>> {
-    let tree = yaml::read(&file.shown, &file.text).map_err(|problem| vec![problem])?;
-    let schema: Value = schemars::schema_for!(T).into();
-    let problems = Walk::new(&file.shown, &file.text, &schema).run(&tree, &schema, "");
-    if !problems.is_empty() {
-        return Err(problems);
+/// What files of one kind look like.
+pub struct Shape<T> {
+    schema: Value,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: JsonSchema + DeserializeOwned> Shape<T> {
+    /// The shape of `T`.
+    pub fn of() -> Self {
+        Self { schema: schemars::schema_for!(T).into(), kind: PhantomData }
     }
-    serde_json::from_value(walk::value(&tree, &schema, &schema)).map_err(|error| {
-        vec![Problem::whole(file.shown.clone(), error.to_string(), "docs/components.md describes the shape")]
-    })
+
+    /// Reads a file, first as the tree that it is, then against the schema, then as `T`.
+    pub fn parse(&self, file: &TextFile) -> Result<(T, Arc<Node>), Vec<Problem>> {
+        let schema = &self.schema;
+        let tree = yaml::read(&file.shown, &file.text).map_err(|problem| vec![problem])?;
+        let problems = Walk::new(&file.shown, &file.text, schema).run(&tree, schema, "");
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        match serde_json::from_value(walk::value(&tree, schema, schema)) {
+            Ok(read) => Ok((read, tree)),
+            Err(error) => {
+                let remedy = "docs/components.md describes the shape";
+                Err(vec![Problem::whole(file.shown.clone(), error.to_string(), remedy)])
+            }
+        }
+    }
 }
