@@ -5,6 +5,7 @@
 
 pub mod disk;
 pub mod fleet;
+pub mod matrix;
 pub mod readers;
 pub mod trace;
 

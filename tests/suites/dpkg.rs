@@ -2,13 +2,13 @@
 //! lock: at random moments of a real installation that brings packages and replaces an older one. Without a person the
 //! host is as before, or as after and then goes back. The usual run takes a seeded sample; `CHOM_MATRIX=full` takes 50.
 
-use std::env;
 use std::fs;
 use std::time::{Duration, Instant};
 
 use chom_bundle::rehearse::{Cancel, Capture, Host};
 use chom_format::manifest::Suite;
 use chom_tests::fleet::{Unpacked, on_host, shell, shop, unpack};
+use chom_tests::matrix;
 
 /// Fixed, so that a case can be seen again.
 const SEED: u64 = 0x6470_6b67;
@@ -33,7 +33,7 @@ impl Moments {
 
 #[test]
 fn whoever_is_killed_while_packages_are_unpacked() {
-    let full = env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full");
+    let full = matrix::part().is_some();
     on_host(Suite::Trixie, |host| {
         older(host);
         let there = unpack(host, &shop("dpkg", &[]));

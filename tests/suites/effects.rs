@@ -2,7 +2,8 @@
 //! or the power of the whole host is cut at it; on a bare host, and in an upgrade of an older bundle. Whatever it was,
 //! the host is as before or as after, and the exit code says which.
 //!
-//! The usual run takes a seeded sample. `CHOM_CASES=n` takes n effects of each kind; `CHOM_MATRIX=full` every effect.
+//! The usual run takes a seeded sample. `CHOM_CASES=n` takes n effects of each kind; `CHOM_MATRIX=full` every effect, and
+//! `CHOM_MATRIX=3/24` a part of that.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,12 @@ use std::time::{Duration, Instant};
 use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
 use chom_tests::fleet::{Said, Unpacked, build, bundle, must, on_disk, on_host, recovered, scratch, unpack};
+use chom_tests::matrix::{self, Part};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 const KINDS: [&str; 5] = ["fail", "full", "kill-before", "kill-after", "stop"];
+/// In a recovery.
+const AGAIN: [&str; 4] = ["fail", "full", "kill-before", "kill-after"];
 /// Fixed, so that a case can be seen again.
 const SEED: u64 = 0x6566_6665_6374;
 /// What services write while they run.
@@ -146,25 +150,43 @@ impl<'a> Place<'a> {
         count.and_then(|count| count.parse().ok()).unwrap_or_default()
     }
 
-    fn all(&mut self, cases: usize) {
-        let full = env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full");
-        let mut seed = SEED;
-        for number in 0..if full { self.effects as usize } else { cases } {
-            for kind in KINDS {
-                let at = if full { number as u64 + 1 } else { 1 + next(&mut seed) % self.effects };
-                self.case(kind, at);
-            }
+    /// Every effect with every kind of fault, or the part of that which is wanted.
+    fn matrix(&mut self, part: Part) {
+        let cases = (1..=self.effects).flat_map(|at| KINDS.map(|kind| (kind, at)));
+        for (_, (kind, at)) in (0..).zip(cases).filter(|(number, _)| part.has(*number)) {
+            self.case(kind, at);
         }
-        for tenth in if full { 1..10 } else { 5..6 } {
+        for tenth in [1, 5, 9] {
             let at = self.effects * tenth / 10;
             let effects = self.recovery(at, "fail@0");
-            assert!(effects > 0, "a recovery without an effect");
-            for number in 0..if full { effects } else { cases as u64 } {
-                for kind in ["fail", "full", "kill-before", "kill-after"] {
-                    let second = if full { number + 1 } else { 1 + next(&mut seed) % effects };
-                    self.recovery(at, &format!("{kind}@{second}"));
-                }
+            let cases = (1..=effects).zip(AGAIN.iter().cycle());
+            for (_, (second, kind)) in (0..).zip(cases).filter(|(number, _)| part.has(*number)) {
+                self.recovery(at, &format!("{kind}@{second}"));
             }
+        }
+    }
+
+    fn sample(&mut self, cases: usize) {
+        let mut seed = SEED;
+        for _ in 0..cases {
+            for kind in KINDS {
+                self.case(kind, 1 + next(&mut seed) % self.effects);
+            }
+        }
+        let at = self.effects / 2;
+        let effects = self.recovery(at, "fail@0");
+        assert!(effects > 0, "a recovery without an effect");
+        for _ in 0..cases {
+            for kind in AGAIN {
+                self.recovery(at, &format!("{kind}@{}", 1 + next(&mut seed) % effects));
+            }
+        }
+    }
+
+    fn all(&mut self) {
+        match matrix::part() {
+            Some(part) => self.matrix(part),
+            None => self.sample(cases(1)),
         }
     }
 }
@@ -196,7 +218,7 @@ fn a_fault_at_an_effect_of_an_installation() {
     on_host(Suite::Trixie, |host| {
         settle(host);
         let there = unpack(host, &bundle(Suite::Trixie));
-        Place::new(host, there, 0).all(cases(1));
+        Place::new(host, there, 0).all();
     });
 }
 
@@ -209,7 +231,7 @@ fn a_fault_at_an_effect_of_an_upgrade() {
         // ufw's unit runs from the next boot on, and every power cut is one.
         settle(host);
         let there = unpack(host, &bundle(Suite::Trixie));
-        Place::new(host, there, 1).all(cases(1));
+        Place::new(host, there, 1).all();
     });
 }
 

@@ -3,13 +3,13 @@
 //! `make test-faults` takes every step, both ways, on both releases.
 
 use std::collections::BTreeSet;
-use std::env;
 
 use chom_bundle::rehearse::run::FaultKind;
 use chom_bundle::rehearse::{Cancel, Fault, RunOptions, rehearse};
 use chom_format::manifest::Suite;
 use chom_format::{StepId, StepSpec};
 use chom_tests::fleet::{bundle, lab_options, manifest, talk};
+use chom_tests::matrix;
 
 /// The steps to break: every one, or the last of each kind, which has the most before it to be put back.
 fn steps(suite: Suite, all: bool) -> Vec<StepId> {
@@ -32,12 +32,11 @@ fn kind(spec: &StepSpec) -> String {
 
 /// Breaks every step, or of the kinds every second one, from this one on.
 fn broken(suite: Suite, kinds: &[FaultKind], first: usize) {
-    let full = env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full");
-    let mut steps = steps(suite, full);
+    let part = matrix::part();
+    let mut steps = steps(suite, part.is_some());
     assert!(steps.len() >= 8, "only {} steps to break: {steps:?}", steps.len());
-    if !full {
-        steps = steps.into_iter().skip(first).step_by(2).collect();
-    }
+    let mut case = 0..;
+    steps.retain(|_| case.next().is_some_and(|case| part.map_or(case % 2 == first, |part| part.has(case))));
     let faults =
         steps.iter().flat_map(|step| kinds.iter().map(|kind| Fault { kind: *kind, step: step.clone() }));
     let options = RunOptions {
@@ -70,7 +69,7 @@ fn an_interrupt_at_a_step_is_put_back() {
 /// The rest of the matrix; the usual run has shown the first half of it.
 #[test]
 fn the_matrix_the_other_way_round() {
-    if env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full") {
+    if matrix::part().is_some() {
         broken(Suite::Trixie, &[FaultKind::Interrupt], 0);
         broken(Suite::Bookworm, &[FaultKind::Fail], 0);
     } else {

@@ -2,7 +2,6 @@
 //! was before, with nothing of ours left on it, and nobody has to type a command. The usual run takes a few moments of the plan; `make test-faults`
 //! takes one in every step.
 
-use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
 use chom_tests::fleet::{Unpacked, bundle, must, on_disk, recovered, unpack};
+use chom_tests::matrix;
 
 /// A run takes half a minute, a recovery less.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -68,7 +68,7 @@ fn the_power_fails_in_the_middle_of_an_installation() {
 
 /// The step in whose middle the power fails next, when so many are known.
 fn moment(number: usize, steps: usize) -> Option<usize> {
-    if env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full") {
+    if matrix::part().is_some() {
         return Some(number + 1).filter(|step| *step <= steps);
     }
     [1, 2, steps / 4, steps / 2, steps - 1, steps].get(number).copied()

@@ -6,7 +6,6 @@
 //! both. What it is short of is taken at the moment when the plan has been shown and the answer is yes: between a
 //! preflight that was content and the first effect. `CHOM_MATRIX=full` takes the fine sweep.
 
-use std::env;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
@@ -14,6 +13,7 @@ use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
 use chom_tests::disk::{Disk, Kind, Short};
 use chom_tests::fleet::{Said, Unpacked, must, of_stack, on_host, shell, unpack};
+use chom_tests::matrix;
 
 const STORE: &str = "/var/lib/chom";
 const WRITTEN: &str = "/srv";
@@ -137,7 +137,7 @@ fn tells(said: &Said, short: Short) {
 }
 
 fn full() -> bool {
-    env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full")
+    matrix::part().is_some()
 }
 
 /// How much is left at the points of a sweep over bytes: around each thing that wants some.

@@ -22,7 +22,7 @@ const USUAL: u64 = 500;
 #[test]
 fn exit_code_report_and_disk_agree_whatever_happens() {
     let _others = beside_others();
-    let full = std::env::var("CHOM_MATRIX").is_ok_and(|matrix| matrix == "full");
+    let full = std::env::var_os("CHOM_MATRIX").is_some();
     let seed = std::env::var("CHOM_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
     let seeds = match (seed, full) {
         (Some(seed), _) => seed..=seed,

@@ -1,0 +1,53 @@
+//! How much of a complete matrix a run takes. `CHOM_MATRIX=full` is all of it; `CHOM_MATRIX=3/24` is every 24th case
+//! from the third on, so that what takes a day can be seen in parts. Without it, a suite takes the sample of the usual
+//! run.
+
+use std::env;
+
+/// A part of a complete matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    number: usize,
+    of: usize,
+}
+
+impl Part {
+    /// Whether this part has the case with this number, from 0.
+    pub fn has(self, case: usize) -> bool {
+        case % self.of == self.number - 1
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text == "full" {
+            return Some(Self { number: 1, of: 1 });
+        }
+        let (number, of) = text.split_once('/')?;
+        let (number, of) = (number.parse().ok()?, of.parse().ok()?);
+        (1..=of).contains(&number).then_some(Self { number, of })
+    }
+}
+
+/// The part that is wanted; none in the usual run.
+pub fn part() -> Option<Part> {
+    let wanted = env::var("CHOM_MATRIX").ok()?;
+    let part = Part::parse(&wanted);
+    assert!(part.is_some(), "CHOM_MATRIX is `{wanted}`: `full`, or a part such as `3/24`");
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_the_whole_and_none_is_in_two() {
+        let parts: Vec<Part> = (1..=7).map(|number| Part::parse(&format!("{number}/7")).unwrap()).collect();
+        for case in 0..50 {
+            assert_eq!(parts.iter().filter(|part| part.has(case)).count(), 1, "case {case}");
+            assert!(Part::parse("full").unwrap().has(case));
+        }
+        for wrong in ["", "all", "0/3", "4/3", "1/0", "1", "a/b"] {
+            assert_eq!(Part::parse(wrong), None, "{wrong}");
+        }
+    }
+}
