@@ -1,8 +1,8 @@
 //! `chom-bundle build`: the tarball of each chosen host.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
+use std::{env, mem};
 
 use chom_format::{Exit, HostName};
 use clap::Args;
@@ -95,6 +95,9 @@ impl Build {
             ctx.printer.say(format_args!("{}: {size}, sha256 {sha256}", host.name));
             bundles.push(built.packed);
         }
+        // Nothing of it holds anything but memory, and to take that apart piece by piece takes longer than to render.
+        mem::forget(renderer);
+        mem::forget((sources, fleet, catalog, lock));
         Ok(bundles)
     }
 

@@ -3,9 +3,9 @@
 //! What a member holds was compared with its digest when the member was made. Behind its bytes stands a CRC of
 //! them, which every copy compares again: bytes that a disk changed since then are noticed and made anew.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use chom_format::Digest;
@@ -32,6 +32,8 @@ pub(super) struct Body {
     /// Of the member, without the CRC behind it.
     pub(super) length: u64,
     pub(super) crc: u32,
+    /// Which file it is, and in which state.
+    pub(super) stamp: Stamp,
     pub(super) path: PathBuf,
 }
 
@@ -40,6 +42,13 @@ pub(super) struct Body {
 pub(super) struct Stamp([i64; 7]);
 
 impl Stamp {
+    /// The stamp of a file.
+    pub(super) fn of(about: &Metadata) -> Self {
+        let [dev, ino, size] = [about.dev(), about.ino(), about.size()].map(u64::cast_signed);
+        let (mtime, ctime) = ((about.mtime(), about.mtime_nsec()), (about.ctime(), about.ctime_nsec()));
+        Self([dev, ino, size, mtime.0, mtime.1, ctime.0, ctime.1])
+    }
+
     /// The same as bytes.
     pub(super) fn bytes(&self) -> impl Iterator<Item = [u8; 8]> {
         self.0.iter().map(|part| part.to_le_bytes())
@@ -69,23 +78,15 @@ impl Body {
         Self::open(&path).ok_or_else(|| PackError::io("read", &path)(io::ErrorKind::UnexpectedEof.into()))
     }
 
-    /// Which file it is, and in which state.
-    pub(super) fn stamp(&self) -> io::Result<Stamp> {
-        let about = self.file.metadata()?;
-        let [dev, ino, size] = [about.dev(), about.ino(), about.size()].map(u64::cast_signed);
-        let (mtime, ctime) = ((about.mtime(), about.mtime_nsec()), (about.ctime(), about.ctime_nsec()));
-        Ok(Stamp([dev, ino, size, mtime.0, mtime.1, ctime.0, ctime.1]))
-    }
-
     /// A member that is there. A file that is too short to be one is made anew.
     pub(super) fn open(path: &Path) -> Option<Self> {
-        let mut file = File::open(path).ok()?;
-        let length = file.metadata().ok()?.len().checked_sub(CRC_SIZE)?;
+        let file = File::open(path).ok()?;
+        let about = file.metadata().ok()?;
+        let length = about.len().checked_sub(CRC_SIZE)?;
         let mut crc = [0; CRC_SIZE as usize];
-        file.seek(SeekFrom::Start(length)).ok()?;
-        file.read_exact(&mut crc).ok()?;
-        file.rewind().ok()?;
-        Some(Self { file, length, crc: u32::from_le_bytes(crc), path: path.to_owned() })
+        file.read_exact_at(&mut crc, length).ok()?;
+        let (crc, stamp) = (u32::from_le_bytes(crc), Stamp::of(&about));
+        Some(Self { file, length, crc, stamp, path: path.to_owned() })
     }
 }
 

@@ -143,11 +143,10 @@ fn parse(note: &str) -> Option<Vec<Member>> {
 
 fn place(member: &Member, file: &File, cache: &Cache, piece: &mut [u8], stop: &AtomicBool) -> Option<Stamp> {
     let body = Body::open(&cache.packed(&member.sha256))?;
-    let stamp = body.stamp().ok()?;
     let (mut from, mut at) = ((&body.file).take(body.length), member.at);
     while !stop.load(Ordering::Relaxed) {
         match from.read(piece).ok()? {
-            0 => return (at == member.at + body.length).then_some(stamp),
+            0 => return (at == member.at + body.length).then_some(body.stamp),
             n => file.write_all_at(piece.get(..n)?, at).ok()?,
         }
         at = member.at + (body.length - from.limit());
@@ -189,7 +188,7 @@ mod tests {
         fn member(&self, text: &str) -> (Digest, Stamp) {
             let sha256 = Digest::of(text.as_bytes());
             fs::write(self.cache.packed(&sha256), format!("{text}CRC.")).unwrap();
-            (sha256, Body::open(&self.cache.packed(&sha256)).unwrap().stamp().unwrap())
+            (sha256, Body::open(&self.cache.packed(&sha256)).unwrap().stamp)
         }
     }
 

@@ -85,10 +85,9 @@ impl<'a> Output<'a> {
     /// Copies the member of the payload with this digest.
     pub(super) fn copy(&mut self, sha256: &Digest, body: Body) -> io::Result<()> {
         self.out.flush()?;
-        let stamp = body.stamp()?;
-        stamp.bytes().try_for_each(|part| self.stamps.write_all(&part))?;
+        body.stamp.bytes().try_for_each(|part| self.stamps.write_all(&part))?;
         let out = self.out.get_mut();
-        let copied = if self.draft.has(sha256, self.size, &stamp) {
+        let copied = if self.draft.has(sha256, self.size, &body.stamp) {
             out.seek_relative(i64::try_from(body.length).map_err(io::Error::other)?)?;
             body.length
         } else {
@@ -214,6 +213,7 @@ fn pieces(
 mod tests {
     use std::fs;
 
+    use super::super::body::Stamp;
     use super::*;
 
     struct Bench {
@@ -237,7 +237,9 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             let mut crc = Crc::new();
             crc.update(bytes);
-            Body { file: File::open(&path).unwrap(), length: bytes.len() as u64, crc: crc.sum(), path }
+            let file = File::open(&path).unwrap();
+            let stamp = Stamp::of(&file.metadata().unwrap());
+            Body { file, length: bytes.len() as u64, crc: crc.sum(), stamp, path }
         }
 
         fn write(&self, head: &[u8], body: Body) -> Result<(Digest, Finished), PackError> {
