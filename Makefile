@@ -59,7 +59,7 @@ test: dist ## every test of the usual run, on real Debian hosts
 .PHONY: test-faults
 test-faults: dist ## every fault there is: each step, each effect of the real program, each power cut, 2,000 random runs (a day; PART=3/24 takes a part)
 	CHOM_MATRIX=$(PART) cargo test --locked --target-dir $(TARGET) -p chom-install
-	CHOM_MATRIX=$(PART) cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults --test effects --test power -- --nocapture
+	CHOM_MATRIX=$(PART) cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults --test effects --test power --test backup -- --nocapture
 
 .PHONY: test-power
 test-power: dist ## the power of a host fails a hundred times, and what was not synced is lost (an hour)

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::path::PathResource;
+use super::store::below;
 use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
 use crate::sys::{Effect, PathState, Source, Sys, SysError, state_of};
 
@@ -74,7 +75,8 @@ impl Restore for AccountResource<'_> {
         }
         let after = after.map(from_value::<Files>).transpose()?;
         let mut foreign = false;
-        for (path, was) in &before.0 {
+        for path in before.0.keys().chain(now.0.keys().filter(|path| !before.0.contains_key(*path))) {
+            let was = before.0.get(path).unwrap_or(&PathState::Absent);
             let is = now.0.get(path).unwrap_or(&PathState::Absent);
             let left = after.as_ref().and_then(|after| after.0.get(path));
             if is == was {
@@ -145,10 +147,10 @@ impl AccountResource<'_> {
 impl Files {
     fn now(sys: &dyn Sys) -> Result<Self, SysError> {
         let mut files = BTreeMap::new();
-        for text in
-            FILES.iter().flat_map(|file| [(*file).to_owned(), format!("{file}-")]).chain([LOCK.to_owned()])
-        {
-            let path = parse(&text)?;
+        let etc = parse("/etc")?;
+        let left = sys.list(&etc)?.into_iter().filter(|name| is_left(name)).map(|name| below(&etc, &name));
+        for path in paths().into_iter().map(Ok).chain(left) {
+            let path = path?;
             let state = state_of(sys, &path)?;
             files.insert(path, state);
         }
@@ -162,6 +164,15 @@ pub(super) fn paths() -> Vec<HostPath> {
     all.chain([LOCK.to_owned()]).filter_map(|text| text.parse().ok()).collect()
 }
 
+/// What the account tools leave in `/etc` when they are cut off, or when the power fails before a name that they have
+/// changed is on the disk: `gshadow+`, which becomes `gshadow`; `passwd.lock`, and `passwd.123`, which becomes that.
+fn is_left(name: &str) -> bool {
+    FILES.iter().filter_map(|file| name.strip_prefix(file.strip_prefix("/etc/")?)).any(|rest| {
+        let pid = rest.strip_prefix('.').unwrap_or_default();
+        rest == "+" || rest == ".lock" || (!pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
 fn search(
     sys: &dyn Sys,
     dir: &HostPath,
@@ -170,7 +181,7 @@ fn search(
     owned: &mut Vec<HostPath>,
 ) -> Result<(), SysError> {
     for name in sys.list(dir)? {
-        let path = super::store::below(dir, &name)?;
+        let path = below(dir, &name)?;
         if owned.len() > MOST_NAMED || NOT_SEARCHED.contains(&path.as_str()) {
             continue;
         }
@@ -280,6 +291,23 @@ mod tests {
             assert_eq!(host.restore(known.then_some(&host.after)), Restored::Restored);
             assert!(host.is_as_before());
             assert_eq!(host.restore(known.then_some(&host.after)), Restored::AlreadyBefore);
+        }
+    }
+
+    #[test]
+    fn what_the_tools_leave_when_they_are_cut_off_goes_too() {
+        for known in [false, true] {
+            let host = host();
+            let etc = host.dir.path().join("etc");
+            for name in ["gshadow+", "passwd.lock", "passwd.4711", "passwd.edit", "group+x", "host.conf"] {
+                fs::write(etc.join(name), "").unwrap();
+            }
+            assert_eq!(host.restore(known.then_some(&host.after)), Restored::Restored);
+            assert!(host.is_as_before());
+            let mut left: Vec<_> =
+                fs::read_dir(&etc).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            left.sort();
+            assert_eq!(left, ["group", "group+x", "host.conf", "passwd", "passwd.edit"]);
         }
     }
 
