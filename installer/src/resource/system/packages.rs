@@ -127,7 +127,8 @@ pub(super) fn changed_by_others(
 }
 
 /// The versions of packages that are neither brought nor replaced by a run that was cut off are not its work: others
-/// have changed them in the very moment in which it began, and what is theirs cannot be told from what is ours.
+/// have changed them in the very moment in which it began. When ours are as they were, theirs came first and ours was
+/// never let in: all of it stays. Otherwise what is theirs cannot be told from what is ours.
 pub(super) fn changed_beside(
     sys: &dyn Sys,
     before: &Before,
@@ -140,14 +141,15 @@ pub(super) fn changed_beside(
         brings.iter().chain(replaces).any(|package| package.as_str() == name)
     };
     let version = |installed: &Installed, key: &str| installed.0.get(key).map(|(version, _)| version.clone());
-    let theirs: Vec<&str> = now
-        .differing(&before.packages)
-        .into_iter()
-        .filter(|key| !ours(key) && version(&now, key) != version(&before.packages, key))
-        .take(5)
-        .collect();
+    let (mine, others): (Vec<&str>, Vec<&str>) =
+        now.differing(&before.packages).into_iter().partition(|key| ours(key));
+    let changed = |key: &&str| version(&now, key) != version(&before.packages, key);
+    let theirs: Vec<&str> = others.into_iter().filter(changed).take(5).collect();
     if theirs.is_empty() {
         return Ok(None);
+    }
+    if mine.is_empty() {
+        return Ok(Some(Restored::Foreign { kept: Vec::new() }));
     }
     let reason = format!(
         "others changed packages while this was at work ({}): decide with apt-get what is to stay",

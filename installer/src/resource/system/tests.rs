@@ -274,6 +274,25 @@ fn what_others_installed_since_is_not_overwritten() {
 }
 
 #[test]
+fn what_others_did_while_ours_was_not_let_in_stays() {
+    let host = Host::new();
+    let saved = host.save();
+    // Ours as they were, theirs done: apt found the lock taken.
+    let old = fs::read_to_string(host.at("var/lib/dpkg/status")).unwrap();
+    host.replace("var/lib/dpkg/status", &(old.clone() + &status("theirs", "1")));
+    host.write("etc/theirs.conf", "theirs\n");
+    let now = host.picture();
+    assert_eq!(host.restore(&saved, None), Restored::Foreign { kept: Vec::new() });
+    assert_eq!(host.picture(), now);
+    // Ours begun as well: nobody can tell whose is what.
+    host.replace("var/lib/dpkg/status", &(old + &status("theirs", "1") + &status("daemon", "1")));
+    let now = host.picture();
+    let Restored::Stuck { reason } = host.restore(&saved, None) else { panic!("overwritten") };
+    assert!(reason.contains("theirs:amd64") && !reason.contains("daemon:amd64"), "{reason}");
+    assert_eq!(host.picture(), now);
+}
+
+#[test]
 fn a_difference_that_is_left_is_named() {
     let host = Host::new();
     let saved = host.save();

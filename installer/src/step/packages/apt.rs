@@ -15,7 +15,8 @@ use crate::sys::{Command, Effect, Kind, Laid, Layer, Output, Sys, Under};
 const CACHE: &str = "/var/cache/apt";
 const REPOSITORY: &str = "/var/cache/apt/bundle";
 // The host's own configuration takes no part: a default release that the bundle does not have would be an error,
-// and hooks that ask a bug tracker or restart services have no place in a run that is undone as a whole.
+// and hooks that ask a bug tracker or restart services have no place in a run that is undone as a whole. Others were
+// waited for before; who comes in between is not waited for here, or what they do would be taken for ours.
 const CONFIGURATION: &str = r#"
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "/dev/null";
@@ -25,7 +26,7 @@ Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
 Dir::State::lists "/var/cache/apt/bundle/lists";
 APT::Sandbox::User "root";
-DPkg::Lock::Timeout "60";
+DPkg::Lock::Timeout "0";
 Dpkg::Use-Pty "0";
 Dpkg::Options { "--force-confdef"; "--force-confold"; };
 "#;
