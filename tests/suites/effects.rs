@@ -34,13 +34,15 @@ struct Place<'a> {
     /// Transactions that stand before each case.
     standing: usize,
     effects: u64,
+    cases: usize,
+    begun: Instant,
 }
 
 impl<'a> Place<'a> {
     /// Counts the effects of an installation that nothing happens to, and takes it back.
     fn new(host: &'a mut Host, there: Unpacked, standing: usize) -> Self {
         let before = host.capture().unwrap();
-        let mut place = Self { host, there, before, standing, effects: 0 };
+        let mut place = Self { host, there, before, standing, effects: 0, cases: 0, begun: Instant::now() };
         let said = place.install("fail@0");
         assert_eq!(said.code, 0, "{}", said.text);
         let count = said.text.lines().find_map(|line| line.strip_prefix("fail@0: ")?.split(' ').next());
@@ -73,6 +75,7 @@ impl<'a> Place<'a> {
 
     /// The host is as before; or as after, and then it goes back.
     fn settled(&mut self, what: &str, code: i32) {
+        self.cases += 1;
         let stand = self.stand();
         assert!(stand == self.standing || stand == self.standing + 1, "{what}: {stand} transactions stand");
         assert!(code != 0 || stand > self.standing, "{what}: told to be done, and nothing stands");
@@ -188,6 +191,13 @@ impl<'a> Place<'a> {
             Some(part) => self.matrix(part),
             None => self.sample(cases(1)),
         }
+        self.tell();
+    }
+
+    /// The figure for the README.
+    fn tell(&self) {
+        let (cases, effects) = (self.cases, self.effects);
+        println!("{cases} cases over {effects} effects, all survived, {} s", self.begun.elapsed().as_secs());
     }
 }
 
@@ -248,5 +258,6 @@ fn the_power_fails_and_what_was_not_synced_is_lost() {
             let at = 1 + next(&mut seed) % place.effects;
             place.case("stop", at);
         }
+        place.tell();
     });
 }
