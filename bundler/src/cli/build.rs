@@ -101,7 +101,7 @@ impl Build {
         Ok(bundles)
     }
 
-    // Of one host that is named: with several, the first one's manifest is worked out before the others' anyway.
+    // Of one host, and named here: which ones `--all` means is known when the inventory is read, and that is too late.
     fn draft(&self, cache: &Cache) -> Option<Draft> {
         match self.hosts.host.as_slice() {
             [host] => Draft::begin(&self.output, &host.parse().ok()?, cache),

@@ -1,7 +1,7 @@
 //! The texts that are rendered: templates by name, and component files for the places of their texts.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::stack::{Catalog, TextFile};
 use crate::yaml::{self, Node};
@@ -14,11 +14,11 @@ pub struct Sources {
     components: BTreeMap<String, Arc<Component>>,
 }
 
-/// A component file whose parts can be found again. It is read when a message asks for a place, and not before.
+/// A component file whose parts can be found again.
 #[derive(Debug)]
 pub(super) struct Component {
     pub(super) file: TextFile,
-    tree: OnceLock<Option<Arc<Node>>>,
+    tree: Option<Arc<Node>>,
 }
 
 impl Sources {
@@ -26,31 +26,35 @@ impl Sources {
     pub fn new(catalog: &Catalog) -> Self {
         let mut sources = Self { templates: catalog.templates.clone(), components: BTreeMap::new() };
         for component in catalog.stacks.values().flat_map(|stack| stack.components.values()) {
-            sources.add_component(component.source.clone());
+            sources.add(component.source.clone(), Some(Arc::clone(&component.tree)));
         }
         sources
     }
 
     /// Adds a component file; its shown name is what `Component::path` has.
     pub fn add_component(&mut self, file: TextFile) {
-        self.components.insert(file.shown.clone(), Component::new(file));
+        let tree = yaml::read(&file.shown, &file.text).ok();
+        self.add(file, tree);
+    }
+
+    fn add(&mut self, file: TextFile, tree: Option<Arc<Node>>) {
+        self.components.insert(file.shown.clone(), Arc::new(Component { file, tree }));
     }
 
     /// The component file with this name; an empty one when there is none.
     pub(super) fn component(&self, shown: &str) -> Arc<Component> {
-        let empty = || Component::new(TextFile { shown: shown.to_owned(), text: Arc::default() });
+        let empty = || {
+            let file = TextFile { shown: shown.to_owned(), text: Arc::default() };
+            Arc::new(Component { file, tree: None })
+        };
         self.components.get(shown).cloned().unwrap_or_else(empty)
     }
 }
 
 impl Component {
-    fn new(file: TextFile) -> Arc<Self> {
-        Arc::new(Self { file, tree: OnceLock::new() })
-    }
-
     /// The value at a path of keys and indices, or the nearest one above it that is there.
     pub(super) fn nearest(&self, path: &[String]) -> Option<&Node> {
-        let tree = self.tree.get_or_init(|| yaml::read(&self.file.shown, &self.file.text).ok()).as_ref()?;
+        let tree = self.tree.as_ref()?;
         let keys: Vec<&str> = path.iter().map(String::as_str).collect();
         (0..=keys.len()).rev().find_map(|length| tree.find(keys.get(..length)?))
     }

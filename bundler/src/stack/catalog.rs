@@ -16,6 +16,9 @@ use super::sources::{Sources, TextFile};
 use crate::problem::{Problem, Problems};
 use crate::yaml::Node;
 
+// With more, each has too little to do.
+const MOST_WORKERS: usize = 4;
+
 static STACK: LazyLock<Shape<StackFile>> = LazyLock::new(Shape::of);
 static COMPONENT: LazyLock<Shape<ComponentFile>> = LazyLock::new(Shape::of);
 
@@ -101,7 +104,7 @@ impl Loading {
     // Most of the time of a build that has all it needs would go here, one file after the other.
     fn of(sources: &Sources) -> Self {
         let files: Vec<(&String, &TextFile)> = sources.0.iter().collect();
-        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let workers = thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
         thread::scope(|scope| {
             let parts: Vec<_> = (0..workers)
                 .map(|first| {
