@@ -6,14 +6,16 @@
 //! file lies whole at this very place, and writes it where it does not.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use chom_format::{Digest, HostName};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
+use nix::unistd::pipe2;
 use tempfile::NamedTempFile;
 
 use super::body::{Body, Stamp};
@@ -70,16 +72,7 @@ impl Draft {
         let planned = parse(&cache.note(&draft.key)?)?;
         let (plan, stop) = (planned.clone(), Arc::new(AtomicBool::new(false)));
         let (file, cache, stopped) = (draft.temp.as_file().try_clone().ok()?, cache.clone(), stop.clone());
-        let copying = thread::spawn(move || {
-            let mut piece = vec![0; PIECE];
-            let mut placed = Vec::new();
-            for member in plan {
-                // What fails here is found again, and told, by whoever needs it.
-                let Some(stamp) = place(&member, &file, &cache, &mut piece, &stopped) else { break };
-                placed.push(Member { stamp: Some(stamp), ..member });
-            }
-            placed
-        });
+        let copying = thread::spawn(move || copy(plan, &file, &cache, &stopped));
         draft.ahead = Some(Ahead { planned, stop, copying });
         Some(draft)
     }
@@ -141,17 +134,50 @@ fn parse(note: &str) -> Option<Vec<Member>> {
     note.lines().map(member).collect()
 }
 
-fn place(member: &Member, file: &File, cache: &Cache, piece: &mut [u8], stop: &AtomicBool) -> Option<Stamp> {
-    let body = Body::open(&cache.packed(&member.sha256))?;
-    let (mut from, mut at) = ((&body.file).take(body.length), member.at);
-    while !stop.load(Ordering::Relaxed) {
-        match from.read(piece).ok()? {
-            0 => return (at == member.at + body.length).then_some(body.stamp),
-            n => file.write_all_at(piece.get(..n)?, at).ok()?,
-        }
-        at = member.at + (body.length - from.limit());
+// Which members are at their place then.
+fn copy(plan: Vec<Member>, file: &File, cache: &Cache, stop: &AtomicBool) -> Vec<Member> {
+    let Ok(pipe) = Pipe::new() else { return Vec::new() };
+    let mut placed = Vec::new();
+    for member in plan {
+        // What fails here is found again, and told, by whoever needs it.
+        let Some(stamp) = place(&member, file, cache, &pipe, stop) else { break };
+        placed.push(Member { stamp: Some(stamp), ..member });
     }
-    None
+    placed
+}
+
+fn place(member: &Member, file: &File, cache: &Cache, pipe: &Pipe, stop: &AtomicBool) -> Option<Stamp> {
+    let body = Body::open(&cache.packed(&member.sha256))?;
+    let (mut from, mut to) = (0, i64::try_from(member.at).ok()?);
+    let end = i64::try_from(body.length).ok()?;
+    while from < end {
+        let next = PIECE.min(usize::try_from(end - from).ok()?);
+        let mut held =
+            splice(&body.file, Some(&mut from), &pipe.into, None, next, SpliceFFlags::empty()).ok()?;
+        if held == 0 || stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        while held > 0 {
+            held -= splice(&pipe.out_of, None, file, Some(&mut to), held, SpliceFFlags::empty()).ok()?;
+        }
+    }
+    Some(body.stamp)
+}
+
+/// The way of the bytes through the kernel: none of them comes to this program. A wide one: what is written in larger
+/// pieces is kept in larger pieces, and takes half the time of `copy_file_range`, whose pipe holds 64 KiB.
+struct Pipe {
+    out_of: OwnedFd,
+    into: OwnedFd,
+}
+
+impl Pipe {
+    fn new() -> nix::Result<Self> {
+        let (out_of, into) = pipe2(OFlag::O_CLOEXEC)?;
+        // One that may not be wide is slower, and that is all.
+        let _ = fcntl(&into, FcntlArg::F_SETPIPE_SZ(i32::try_from(PIECE).unwrap_or(i32::MAX)));
+        Ok(Self { out_of, into })
+    }
 }
 
 impl Drop for Folder {
