@@ -3,7 +3,8 @@
 //! the host is as before or as after, and the exit code says which.
 //!
 //! The usual run takes a seeded sample. `CHOM_CASES=n` takes n effects of each kind; `CHOM_MATRIX=full` every effect, and
-//! `CHOM_MATRIX=3/24` a part of that.
+//! `CHOM_MATRIX=3/24` a part of that: every kind of fault at each effect, and in the recovery of three that were killed
+//! the kinds by turns at each of its effects.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -162,6 +163,7 @@ impl<'a> Place<'a> {
         for tenth in [1, 5, 9] {
             let at = self.effects * tenth / 10;
             let effects = self.recovery(at, "fail@0");
+            assert!(effects > 0, "a recovery without an effect");
             let cases = (1..=effects).zip(AGAIN.iter().cycle());
             for (_, (second, kind)) in (0..).zip(cases).filter(|(number, _)| part.has(*number)) {
                 self.recovery(at, &format!("{kind}@{second}"));
