@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chom_format::Digest;
+use chom_format::archive::ArchiveError;
 use chom_format::archive::write::DEFAULT_MTIME;
+use chom_format::exit::Explain as _;
 use serde_json::json;
 
 use super::diff::Difference;
@@ -121,6 +123,18 @@ fn the_same_input_gives_the_same_bytes() {
     assert!(sum.starts_with(&Digest::of(&first).to_string()), "a digest out of the cache: {sum}");
     let later = one.build(&bench(), DEFAULT_MTIME + 1).unwrap();
     assert_ne!(fs::read(later.path).unwrap(), first, "SOURCE_DATE_EPOCH is in it");
+}
+
+#[test]
+fn a_full_disk_is_told_with_what_to_do_wherever_it_is_met() {
+    let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let (what, path) = ("`files/a`".to_owned(), PathBuf::from("dist"));
+    for error in [
+        PackError::Archive(ArchiveError::Write { what, source: full() }),
+        PackError::Io { action: "write", path, source: full() },
+    ] {
+        assert!(error.hint().is_some_and(|hint| hint.contains("--output")), "{error}");
+    }
 }
 
 #[test]

@@ -74,7 +74,10 @@ impl Explain for PackError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            // What fails while the archive is written fails in the folder of the bundle.
+            Self::Io { source, .. } | Self::Archive(ArchiveError::Write { source, .. })
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
                 Some("free space there, or choose another folder with --output or --cache".to_owned())
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
