@@ -43,7 +43,14 @@ fn the_power_fails_in_the_middle_of_an_installation() {
         // Nothing of all that is in the way of the next run, and neither unit nor notice stay after it.
         let installed = there.installer(host, &["--yes", "--no-confirm"]);
         assert_eq!(installed.code, 0, "{}", installed.text);
-        let left = must(host, &["sh", "-c", "find /run/motd.d -type f; ls /etc/systemd/system/chom-*; true"]);
+        let left = must(
+            host,
+            &[
+                "sh",
+                "-c",
+                "find /run/motd.d -type f; ls -d /etc/systemd/system.attached /etc/systemd/system/chom-*; true",
+            ],
+        );
         assert_eq!(left, "");
         assert!(
             !must(host, &["systemctl", "list-units", "--all", "--plain"]).contains("chom-recover.service")

@@ -105,6 +105,10 @@ impl Engine<'_> {
         broken: &mut Option<String>,
         proof: &mut Proof,
     ) {
+        if let Err(error) = self.unload(&open.state) {
+            let text = format!("the boot unit goes piece by piece: {error}");
+            self.tell(open, &Event::Note { text: &text });
+        }
         let error = self.restore_all(open, Pass::Boot, covers);
         *broken = broken.take().or(error);
         if let Err(error) = self.forget_boot_unit() {
@@ -259,9 +263,8 @@ impl Engine<'_> {
 /// not: its directory may be gone. The listings come when everything else is back, so that only those are
 /// left that nothing else has put back.
 pub(super) fn in_reverse(open: &Open, pass: Pass, covers: &Covers) -> Vec<(Resource, Saved)> {
-    let armed = boot::is_armed(&open.state);
     let due = |(resource, _): &&(Resource, Saved)| {
-        if armed && boot::comes_last(resource) {
+        if boot::comes_last(&open.state, resource) {
             // Every way back begins with it in place again.
             return pass == Pass::Boot;
         }

@@ -4,24 +4,32 @@
 //! between a power cut finds it there. It is part of what is saved and restored like any other path, so that
 //! the proof of a rollback says that it is gone. Putting it there and taking it away moves no directory's time.
 //!
+//! A unit and the link by which it is wanted are two, and one without the other does nothing and would stay. So both
+//! come and go with their directory, which systemd reads like `/etc/systemd/system` and no host has: it is made in the
+//! state directory, and is moved. On a host that has it, or whose state directory is on another file system, they come
+//! one by one. What is left when the host is cut off after it went is the time of the directory that it was in, until
+//! the next command.
+//!
 //! It runs before the network, the firewall, sshd and every service ([`super::early`]): what they will read is as
 //! before by then. It waits for none of them, has a time limit, and is wanted and not required: whatever comes
 //! of it, the host boots on.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use chom_format::HostPath;
 
 use super::{Engine, Open};
 use crate::journal::State;
-use crate::resource::{Resource, private};
+use crate::resource::{Resource, private, remove_tree};
 use crate::sys::{Attrs, Command, Effect, Kind, Source, Sys, SysError};
 
 pub(super) const NAME: &str = "chom-recover.service";
-const UNITS: &str = "/etc/systemd/system";
-const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
-const UNIT: &str = "/etc/systemd/system/chom-recover.service";
-const LINK: &str = "/etc/systemd/system/multi-user.target.wants/chom-recover.service";
+const LINKS: &str = "multi-user.target.wants";
+const SYSTEMD: &str = "/etc/systemd";
+const OWN: &str = "/etc/systemd/system.attached";
+/// Where it was put by older programs, one by one, and where it may still be.
+const OLDER: &str = "/etc/systemd/system";
 
 const TEXT: &str = "\
 # A transaction of chom is under way, or was cut off. This unit goes with its end; see: chom-install status
@@ -54,8 +62,41 @@ struct Places {
 }
 
 impl Places {
-    fn standard() -> Result<Self, SysError> {
-        Ok(Self { units: parse(UNITS)?, wants: parse(WANTS)?, unit: parse(UNIT)?, link: parse(LINK)? })
+    fn under(units: &str) -> Result<Self, SysError> {
+        Ok(Self {
+            units: parse(units)?,
+            wants: parse(&format!("{units}/{LINKS}"))?,
+            unit: parse(&format!("{units}/{NAME}"))?,
+            link: parse(&format!("{units}/{LINKS}/{NAME}"))?,
+        })
+    }
+
+    /// What makes it one by one, and its directories where they are missing. `target`: where the unit will be.
+    fn effects<'a>(
+        &'a self,
+        looks: &'a Looks,
+        target: &'a HostPath,
+        missing: &[&HostPath],
+    ) -> Vec<Effect<'a>> {
+        let dir = |path: &'a HostPath| {
+            missing.contains(&path).then_some(Effect::MakeDir { path, attrs: &looks.dir })
+        };
+        let (path, source) = (&self.unit, Source::Bytes(TEXT.as_bytes()));
+        let unit = Effect::Write { path, source, attrs: &looks.file };
+        let link = Effect::MakeLink { path: &self.link, target: target.as_str(), attrs: None };
+        dir(&self.units).into_iter().chain([unit]).chain(dir(&self.wants)).chain([link]).collect()
+    }
+}
+
+/// Of its files and directories.
+struct Looks {
+    file: Attrs,
+    dir: Attrs,
+}
+
+impl Looks {
+    fn now() -> Self {
+        Self { file: private(0o644), dir: private(0o755) }
     }
 }
 
@@ -63,8 +104,8 @@ impl Engine<'_> {
     /// What is to be saved before the boot unit is put in place. Nothing on a host without systemd, or when this
     /// engine was given no program to be kept.
     pub(super) fn boot_unit(&self) -> Result<Vec<Resource>, SysError> {
-        let places = Places::standard()?;
-        let has_systemd = self.sys.meta(&places.units)?.is_some_and(|meta| meta.kind == Kind::Dir);
+        let places = Places::under(OWN)?;
+        let has_systemd = self.sys.meta(&parse(OLDER)?)?.is_some_and(|meta| meta.kind == Kind::Dir);
         if self.program.is_none() || !has_systemd {
             return Ok(Vec::new());
         }
@@ -73,58 +114,121 @@ impl Engine<'_> {
 
     /// Puts the boot unit in place, if this transaction has saved what was there.
     pub(super) fn arm(&mut self, open: &Open) -> Result<(), SysError> {
-        let places = Places::standard()?;
-        let Some(program) = self.program.as_deref().filter(|_| is_armed(&open.state)) else { return Ok(()) };
+        let Some(units) = armed(&open.state) else { return Ok(()) };
+        let Some(program) = self.program.as_deref() else { return Ok(()) };
+        let places = Places::under(units)?;
         keep_program(self.sys, &self.files.program()?, program)?;
         if self.sys.meta(&places.unit)?.is_some() && self.sys.meta(&places.link)?.is_some() {
             return Ok(());
         }
-        let made = self.sys.meta(&places.wants)?.is_none();
-        let times = times(self.sys, &[&places.units, &places.wants])?;
-        let (root, dir) = (private(0o644), private(0o755));
-        let (path, source) = (&places.unit, Source::Bytes(TEXT.as_bytes()));
-        let mut effects = vec![Effect::Write { path, source, attrs: &root }];
-        if made {
-            effects.push(Effect::MakeDir { path: &places.wants, attrs: &dir });
+        let times = self.times(&places)?;
+        if self.sys.meta(&places.units)?.is_some() || !self.move_in(&places)? {
+            let mut missing = vec![&places.units, &places.wants];
+            missing.retain(|path| !times.iter().any(|(there, _)| there == *path));
+            let looks = Looks::now();
+            self.sys.effect(&Effect::Batch(&places.effects(&looks, &places.unit, &missing)))?;
         }
-        let target = places.unit.as_str();
-        effects.push(Effect::MakeLink { path: &places.link, target, attrs: None });
-        effects.extend(times.iter().map(|(path, attrs)| Effect::SetAttrs { path, attrs }));
-        self.sys.effect(&Effect::Batch(&effects))?;
-        Ok(())
+        self.set(&times)
     }
 
-    /// Takes the boot unit away after a commit, also one that a run which was cut off left behind. The link goes
-    /// first: a unit that nothing wants does nothing.
+    /// Makes all of it elsewhere and moves it in. Not when that is on another file system.
+    fn move_in(&mut self, places: &Places) -> Result<bool, SysError> {
+        let elsewhere = self.files.boot()?;
+        remove_tree(self.sys, &elsewhere)?;
+        let made = Places::under(elsewhere.as_str())?;
+        let (looks, missing) = (Looks::now(), [&made.units, &made.wants]);
+        self.sys.effect(&Effect::Batch(&made.effects(&looks, &places.unit, &missing)))?;
+        match self.sys.effect(&Effect::Rename { from: &elsewhere, to: &places.units }) {
+            Err(SysError::Io { source, .. }) if source.kind() == ErrorKind::CrossesDevices => {
+                remove_tree(self.sys, &elsewhere)?;
+                Ok(false)
+            }
+            moved => moved.map(|_| true),
+        }
+    }
+
+    /// Takes the boot unit away after a commit, also one that a run which was cut off left behind.
     pub(super) fn disarm(&mut self, state: Option<&State>) -> Result<(), SysError> {
-        let places = Places::standard()?;
-        let times = times(self.sys, &[&places.units, &places.wants])?;
-        let wants = Resource::Path { path: places.wants.clone(), data: false };
+        let mut gone = false;
+        for units in [OWN, OLDER] {
+            gone |= self.take_away(&Places::under(units)?, state)?;
+        }
+        if gone { self.forget_boot_unit() } else { Ok(()) }
+    }
+
+    /// Takes away what a transaction armed itself with, before it looks whether all of it is gone.
+    pub(super) fn unload(&mut self, state: &State) -> Result<(), SysError> {
+        let Some(units) = armed(state) else { return Ok(()) };
+        self.take_away(&Places::under(units)?, Some(state)).map(drop)
+    }
+
+    /// Takes it away, whatever there is of it. Whether there was anything.
+    fn take_away(&mut self, places: &Places, state: Option<&State>) -> Result<bool, SysError> {
+        let made = |path: &HostPath| {
+            let resource = Resource::Path { path: path.clone(), data: false };
+            state.is_some_and(|state| state.saved(&resource).is_some())
+        };
+        // This transaction made it, and nobody else has put anything there.
+        let goes = |sys: &dyn Sys, dir: &HostPath, ours: &[&str]| -> Result<bool, SysError> {
+            let there = made(dir) && sys.meta(dir)?.is_some();
+            Ok(there && sys.list(dir)?.iter().all(|name| ours.contains(&name.as_str())))
+        };
+        let times = self.times(places)?;
+        let wants = goes(self.sys, &places.wants, &[NAME])?;
+        let names: &[&str] = if wants { &[NAME, LINKS] } else { &[NAME] };
+        let units = goes(self.sys, &places.units, names)?;
+        if !units || !self.move_out(places)? {
+            let mut effects = Vec::new();
+            // The link first: a unit that nothing wants does nothing.
+            if self.sys.meta(&places.link)?.is_some() {
+                effects.push(Effect::Remove { path: &places.link });
+            }
+            if wants {
+                effects.push(Effect::RemoveDir { path: &places.wants });
+            }
+            if self.sys.meta(&places.unit)?.is_some() {
+                effects.push(Effect::Remove { path: &places.unit });
+            }
+            if units {
+                effects.push(Effect::RemoveDir { path: &places.units });
+            }
+            if effects.is_empty() {
+                return Ok(false);
+            }
+            self.sys.effect(&Effect::Batch(&effects))?;
+        }
+        self.set(&times)?;
+        Ok(true)
+    }
+
+    /// Moves all of it into the state directory. Not when that is on another file system.
+    fn move_out(&mut self, places: &Places) -> Result<bool, SysError> {
+        let elsewhere = self.files.boot()?;
+        remove_tree(self.sys, &elsewhere)?;
+        match self.sys.effect(&Effect::Rename { from: &places.units, to: &elsewhere }) {
+            Err(SysError::Io { source, .. }) if source.kind() == ErrorKind::CrossesDevices => Ok(false),
+            moved => moved.map(|_| true),
+        }
+    }
+
+    /// The attributes of its directories that are there, and of that which they are in.
+    fn times(&self, places: &Places) -> Result<Vec<(HostPath, Attrs)>, SysError> {
+        let mut times = Vec::new();
+        for dir in places.units.parent().iter().chain([&places.units, &places.wants]) {
+            times.extend(self.sys.attrs(dir)?.map(|attrs| (dir.clone(), attrs)));
+        }
+        Ok(times)
+    }
+
+    /// Puts back the attributes of those directories that are there.
+    fn set(&mut self, times: &[(HostPath, Attrs)]) -> Result<(), SysError> {
         let mut effects = Vec::new();
-        if self.sys.meta(&places.link)?.is_some() {
-            effects.push(Effect::Remove { path: &places.link });
+        for (path, attrs) in times {
+            if self.sys.meta(path)?.is_some_and(|meta| meta.mtime != attrs.mtime) {
+                effects.push(Effect::SetAttrs { path, attrs });
+            }
         }
-        let empties = state.is_some_and(|state| state.saved(&wants).is_some())
-            && self.sys.meta(&places.wants)?.is_some()
-            && self.sys.list(&places.wants)?.iter().all(|name| name == NAME);
-        if empties {
-            effects.push(Effect::RemoveDir { path: &places.wants });
-        }
-        if self.sys.meta(&places.unit)?.is_some() {
-            effects.push(Effect::Remove { path: &places.unit });
-        }
-        if effects.is_empty() {
-            return Ok(());
-        }
-        let stays = |path: &HostPath| !empties || *path != places.wants;
-        effects.extend(
-            times
-                .iter()
-                .filter(|(path, _)| stays(path))
-                .map(|(path, attrs)| Effect::SetAttrs { path, attrs }),
-        );
-        self.sys.effect(&Effect::Batch(&effects))?;
-        self.forget_boot_unit()
+        if effects.is_empty() { Ok(()) } else { self.sys.effect(&Effect::Batch(&effects)).map(drop) }
     }
 
     /// The manager may have read the unit meanwhile, and would go on naming it.
@@ -141,19 +245,35 @@ impl Engine<'_> {
     }
 }
 
-/// Whether a transaction has the boot unit among what it restores: its link was saved last. One that an older
-/// program began has not.
+/// Where a transaction has the boot unit among what it restores: its link was saved last. One that an older program
+/// began has not.
+fn armed(state: &State) -> Option<&'static str> {
+    [OWN, OLDER].into_iter().find(|units| {
+        let link = format!("{units}/{LINKS}/{NAME}");
+        state
+            .saved
+            .iter()
+            .any(|(resource, _)| matches!(resource, Resource::Path { path, .. } if path.as_str() == link))
+    })
+}
+
+/// Whether a transaction has the boot unit among what it restores.
 pub(super) fn is_armed(state: &State) -> bool {
-    let link = |resource: &Resource| matches!(resource, Resource::Path { path, .. } if path.as_str() == LINK);
-    state.saved.iter().any(|(resource, _)| link(resource))
+    armed(state).is_some()
 }
 
 /// Whether a resource of an armed transaction comes back after all others are proved: the boot unit, and the
 /// directories whose names and times change when it goes.
-pub(super) fn comes_last(resource: &Resource) -> bool {
+pub(super) fn comes_last(state: &State, resource: &Resource) -> bool {
+    let Some(units) = armed(state) else { return false };
+    let below = |path: &HostPath| match path.as_str().strip_prefix(units) {
+        Some("") => true,
+        Some(name) => name.trim_start_matches('/').split('/').all(|part| [LINKS, NAME].contains(&part)),
+        None => false,
+    };
     match resource {
-        Resource::Path { path, .. } => [UNIT, LINK, WANTS].contains(&path.as_str()),
-        Resource::Listing { path } => [UNITS, WANTS].contains(&path.as_str()),
+        Resource::Path { path, .. } => below(path),
+        Resource::Listing { path } => below(path) || units == OWN && path.as_str() == SYSTEMD,
         _ => false,
     }
 }
@@ -167,15 +287,6 @@ pub fn keep_program(sys: &mut dyn Sys, path: &HostPath, program: &[u8]) -> Resul
         sys.effect(&Effect::Write { path, source: Source::Bytes(program), attrs: &private(0o700) })?;
     }
     Ok(())
-}
-
-/// The attributes of directories that are there, their times included.
-fn times(sys: &dyn Sys, dirs: &[&HostPath]) -> Result<Vec<(HostPath, Attrs)>, SysError> {
-    let mut times = Vec::new();
-    for dir in dirs {
-        times.extend(sys.attrs(dir)?.map(|attrs| ((*dir).clone(), attrs)));
-    }
-    Ok(times)
 }
 
 fn parse(text: &str) -> Result<HostPath, SysError> {

@@ -43,8 +43,7 @@ impl Engine<'_> {
     /// Reads everything again: all but the boot unit, or that alone.
     pub(super) fn prove(&mut self, open: &Open, covers: &Covers, boot_unit: bool) -> Proof {
         let mut proof = Proof::default();
-        let armed = boot::is_armed(&open.state);
-        let asked = |(resource, _): &&(Resource, _)| (armed && boot::comes_last(resource)) == boot_unit;
+        let asked = |(resource, _): &&(Resource, _)| boot::comes_last(&open.state, resource) == boot_unit;
         for (resource, saved) in open.state.saved.iter().filter(asked) {
             let restored = open.state.restored.get(resource);
             if let Some(Restored::Foreign { kept }) = restored
@@ -117,7 +116,7 @@ impl Open {
     /// A unit may change with every package and every file of its own.
     pub(super) fn may_have_touched(&self, resource: &Resource) -> bool {
         matches!(resource, Resource::Unit { .. })
-            || boot::comes_last(resource)
+            || boot::comes_last(&self.state, resource)
             || self.state.touched.contains(resource)
     }
 

@@ -72,6 +72,11 @@ impl Files {
         self.join("chom-install")
     }
 
+    /// The boot unit with its directory, on its way in or out.
+    pub fn boot(&self) -> Result<HostPath, SysError> {
+        self.join("boot")
+    }
+
     /// What units that install by themselves are told and say.
     pub fn detached(&self) -> Result<HostPath, SysError> {
         self.join("detached")

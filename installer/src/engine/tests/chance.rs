@@ -208,9 +208,7 @@ impl Run {
 
 /// Without the times of directories and links, and without the boot unit that a cut off run may leave for the next boot.
 fn lasting(picture: &Picture) -> Vec<(HostPath, PathState)> {
-    let ours = |path: &HostPath| {
-        path.as_str().contains("chom-recover") || path.as_str().ends_with("multi-user.target.wants")
-    };
+    let ours = |path: &HostPath| path.as_str().starts_with("/etc/systemd/system.attached");
     let kept = picture.iter().filter(|(path, _)| !ours(path));
     let timeless = |state: &PathState| match state.clone() {
         PathState::Link { target, mut attrs } => {

@@ -30,8 +30,18 @@ fn was_begun(root: &Path) -> bool {
     known.iter().any(|known| known.state.is_open() && !known.state.begun.is_empty())
 }
 
+fn stands(root: &Path) -> bool {
+    let known = list(&RealSys::new(root), &Files::standard().unwrap()).unwrap();
+    known.iter().any(|known| known.state.stands())
+}
+
+/// Without the times of directories.
+fn files(picture: &Picture) -> Vec<(HostPath, PathState)> {
+    picture.iter().map(|(path, (state, _))| (path.clone(), state.clone())).collect()
+}
+
 fn is_no_boot_unit((path, _): &(HostPath, PathState)) -> bool {
-    !path.as_str().contains("chom-recover") && !path.as_str().ends_with("multi-user.target.wants")
+    !path.as_str().starts_with("/etc/systemd/system.attached")
 }
 
 fn now(root: &Path) -> Picture {
@@ -49,12 +59,7 @@ fn comes_up(root: &Path, what: &str) -> bool {
 
 /// After a clean end neither unit nor notice are left.
 fn nothing_stays(root: &Path, what: &str) {
-    let units = root.join("etc/systemd/system");
-    let left = [
-        units.join("chom-recover.service"),
-        units.join("multi-user.target.wants"),
-        root.join("run/motd.d/chom"),
-    ];
+    let left = [root.join("etc/systemd/system.attached"), root.join("run/motd.d/chom")];
     for path in left {
         assert!(!path.exists(), "{what}: {} is left", path.display());
     }
@@ -146,12 +151,16 @@ fn whatever_a_power_cut_leaves_is_put_back_when_the_host_comes_up() {
         if comes_up(host.path(), &what) {
             armed += 1;
             // What is on the disk is back by then, times of directories excepted.
-            let files = |picture: Picture| -> Vec<_> {
-                picture.into_iter().map(|(path, (state, _))| (path, state)).filter(is_no_boot_unit).collect()
-            };
-            assert_eq!(files(before.clone()), files(now(host.path())), "{what}");
+            assert_eq!(
+                files(&before),
+                files(&now(host.path())).into_iter().filter(is_no_boot_unit).collect::<Vec<_>>(),
+                "{what}"
+            );
         } else {
             assert!(!begun, "{what}: a step had begun, and nothing was there to take it back");
+            if !stands(host.path()) {
+                assert_eq!(files(&before), files(&now(host.path())), "{what}: no unit, and not as before");
+            }
         }
         settle(host.path(), &before, &what);
     }

@@ -223,7 +223,7 @@ fn program() -> Option<Vec<u8>> {
 
 /// The host comes up, and its boot unit does what it is for, if it is there.
 pub(super) fn boot(root: &Path, fault: Fault) -> (FaultSys, Result<Vec<u64>, EngineError>) {
-    let units = root.join("etc/systemd/system");
+    let units = root.join("etc/systemd/system.attached");
     let link = units.join("multi-user.target.wants/chom-recover.service");
     if !link.is_symlink() || !units.join("chom-recover.service").exists() {
         return (FaultSys::new(root, Fault::None), Ok(Vec::new()));
