@@ -170,7 +170,7 @@ pub struct Unpacked {
 /// Where the suites put bundles: scratch space, which no comparison counts.
 const UPLOAD: &str = "/var/tmp/suite";
 /// The unit that an installer is started as, and what it says.
-const RUN: &str = "suite-run.service";
+pub(crate) const RUN: &str = "suite-run.service";
 const SAID: &str = "/run/suite-run.log";
 /// A recovery takes seconds, and services that it starts again some more.
 const RECOVERY: Duration = Duration::from_secs(300);
@@ -200,7 +200,7 @@ pub fn shell(host: &Host, lines: &[&str]) -> String {
 pub fn recovered(host: &Host, what: &str) {
     let begun = Instant::now();
     loop {
-        let unit = host.exec(&["test", "-e", "/etc/systemd/system/chom-recover.service"]).unwrap();
+        let unit = host.exec(&["test", "-e", "/etc/systemd/system.attached/chom-recover.service"]).unwrap();
         let at_work = host.exec(&["systemctl", "is-active", "chom-recover-end.service"]).unwrap();
         if unit.code != 0 && !["active", "activating"].contains(&at_work.text().trim()) {
             return;

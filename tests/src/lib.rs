@@ -6,6 +6,7 @@
 pub mod disk;
 pub mod fleet;
 pub mod matrix;
+pub mod moments;
 pub mod readers;
 pub mod trace;
 

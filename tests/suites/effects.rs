@@ -1,82 +1,271 @@
 //! A fault at an effect of the real program on a real host: it fails, meets a full disk, is killed before or after it,
-//! or the power of the whole host is cut at it; on a bare host, and in an upgrade of an older bundle. Whatever it was,
-//! the host is as before or as after, and the exit code says which.
+//! or the power of the whole host is cut at it; on a bare host, and in an upgrade of an older bundle; and then again at
+//! an effect of the recovery. Whatever it was, the host is as before or as after, and the exit code says which.
+//!
+//! Each case begins with a disk: that of the host before the run for what the run itself sees and takes back, that of
+//! the moment in which it was cut off for the rest (see `chom_tests::moments`). A host boots from it, and recovers.
 //!
 //! The usual run takes a seeded sample. `CHOM_CASES=n` takes n effects of each kind; `CHOM_MATRIX=full` every effect, and
-//! `CHOM_MATRIX=3/24` a part of that: every kind of fault at each effect, and in the recovery of three that were killed
-//! the kinds by turns at each of its effects.
+//! `CHOM_MATRIX=3/24` a part of that: every kind of fault at each effect, and in the recovery of two that were killed
+//! the kinds by turns at each of its effects. `CHOM_KINDS=cut,fail` takes some kinds only.
 
 use std::env;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chom_bundle::rehearse::{Capture, Host};
+use chom_bundle::rehearse::capture::Difference;
+use chom_bundle::rehearse::{Capture, Host, Survives};
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{Said, Unpacked, build, bundle, must, on_disk, on_host, recovered, scratch, unpack};
-use chom_tests::matrix::{self, Part};
+use chom_tests::fleet::{Said, Unpacked, build, bundle, must, on_disk, recovered, scratch, shell, unpack};
+use chom_tests::matrix;
+use chom_tests::moments::{Moment, walk};
 
-const PATIENCE: Duration = Duration::from_secs(300);
-const KINDS: [&str; 5] = ["fail", "full", "kill-before", "kill-after", "stop"];
-/// In a recovery.
-const AGAIN: [&str; 4] = ["fail", "full", "kill-before", "kill-after"];
+const KINDS: [&str; 5] = ["fail", "full", "kill-before", "kill-after", "cut"];
 /// Fixed, so that a case can be seen again.
 const SEED: u64 = 0x6566_6665_6374;
 /// What services write while they run.
 const LIVES: [&str; 3] =
     ["/var/lib/observability/prometheus", "/var/lib/observability/node_exporter/textfile", "/var/log/"];
+const INSTALL: [&str; 3] = ["install", "--yes", "--no-confirm"];
 const KILLED: i32 = 128 + 9;
+/// Services start after a boot, and are scraped for the first time.
+const HEALTHY: Duration = Duration::from_secs(120);
 
-/// The host that faults are let loose on.
-struct Place<'a> {
+/// One test at a time: a trial of another would sync the disk whose moments are kept.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A disk, and what a host that boots from it is put through.
+struct Case {
+    what: String,
+    disk: PathBuf,
+    act: Act,
+}
+
+enum Act {
+    /// Nothing: it recovers by itself.
+    Boot,
+    /// An installation with this fault.
+    Install(String),
+    /// The recovery of its run with this fault, and then once more without.
+    Recover(String),
+}
+
+/// A fault at an effect.
+type Fault = (&'static str, u64);
+
+/// What faults are wanted, of a run with so many effects.
+type Wanted = dyn Fn(u64) -> Vec<Fault>;
+
+/// Where the cases are made, and what all of them are compared with.
+struct Scene<'a> {
     host: &'a mut Host,
     there: Unpacked,
     before: Capture,
     /// Transactions that stand before each case.
     standing: usize,
+    disks: PathBuf,
+    cases: Vec<Case>,
     effects: u64,
-    cases: usize,
     begun: Instant,
 }
 
-impl<'a> Place<'a> {
-    /// Counts the effects of an installation that nothing happens to, and takes it back.
+impl<'a> Scene<'a> {
     fn new(host: &'a mut Host, there: Unpacked, standing: usize) -> Self {
+        let disks = host.folder().join("disks");
+        fs::create_dir(&disks).unwrap();
         let before = host.capture().unwrap();
-        let mut place = Self { host, there, before, standing, effects: 0, cases: 0, begun: Instant::now() };
-        let said = place.install("fail@0");
+        host.keep_disk(Survives::Written, &disks.join("bare")).unwrap();
+        let begun = Instant::now();
+        let mut scene = Self { host, there, before, standing, disks, cases: Vec::new(), effects: 0, begun };
+        scene.count();
+        scene
+    }
+
+    /// Counts the effects of an installation that nothing happens to.
+    fn count(&mut self) {
+        let said = self.there.installer(self.host, &[&INSTALL[..], &["--fault", "fail@0"]].concat());
         assert_eq!(said.code, 0, "{}", said.text);
-        let count = said.text.lines().find_map(|line| line.strip_prefix("fail@0: ")?.split(' ').next());
-        place.effects = count.unwrap().parse().unwrap();
-        place.after("counting");
-        println!("{} effects", place.effects);
-        place
+        self.effects = effects(&said);
     }
 
-    fn install(&self, fault: &str) -> Said {
-        self.there.installer(self.host, &["install", "--yes", "--no-confirm", "--fault", fault])
+    /// Cases of an installation.
+    fn installed(&mut self, wanted: &Wanted) {
+        self.begin();
+        let there = &self.there;
+        let said = keep(self.host, there, &INSTALL, &self.disks, "", &wanted(self.effects), &mut self.cases);
+        assert_eq!(said.code, 0, "{}", said.text);
+        println!("{} effects, {} cases", effects(&said), self.cases.len());
+        let seen = wanted(self.effects).into_iter().filter(|(kind, _)| ["fail", "full"].contains(kind));
+        self.cases.extend(seen.map(|(kind, at)| {
+            let what = format!("{kind}@{at}");
+            Case { disk: self.disks.join("bare"), act: Act::Install(what.clone()), what }
+        }));
     }
 
-    fn case(&mut self, kind: &str, at: u64) {
-        let what = format!("{kind}@{at}");
-        let said = match kind {
-            "stop" => self.power_cut(&what),
-            _ => self.install(&what),
+    /// Cases of the recovery of a run that was killed after this effect.
+    fn recovered(&mut self, at: u64, wanted: &Wanted) {
+        let killed = format!("killed-{at}");
+        let disk = self.disks.join(&killed);
+        self.begin();
+        let fault = format!("kill-after@{at}");
+        let said = self.there.installer(self.host, &[&INSTALL[..], &["--fault", &fault]].concat());
+        assert_eq!(said.code, KILLED, "{}", said.text);
+        self.host.keep_disk(Survives::Written, &disk).unwrap();
+        let counting = self.there.installer(self.host, &["recover", "--fault", "fail@0"]);
+        assert_eq!(counting.code, 0, "{}", counting.text);
+        let wanted = wanted(effects(&counting));
+        alone(self.host, &disk);
+        let prefix = format!("{fault}, then ");
+        let (there, before) = (&self.there, self.cases.len());
+        let said = keep(self.host, there, &["recover"], &self.disks, &prefix, &wanted, &mut self.cases);
+        assert_eq!(said.code, 0, "{}", said.text);
+        let seen = wanted.into_iter().filter(|(kind, _)| ["fail", "full"].contains(kind));
+        self.cases.extend(seen.map(|(kind, at)| {
+            let what = format!("{prefix}{kind}@{at}");
+            Case { what, disk: disk.clone(), act: Act::Recover(format!("{kind}@{at}")) }
+        }));
+        println!(
+            "{} effects of the recovery of {fault}, {} cases",
+            effects(&said),
+            self.cases.len() - before
+        );
+    }
+
+    /// The host as it was.
+    fn begin(&mut self) {
+        self.host.boot_from(&self.disks.join("bare"), &[]).unwrap();
+    }
+
+    /// Goes through all cases, and tells the figure for the README.
+    fn play(self) {
+        let (number, effects) = (self.cases.len(), self.effects);
+        assert!(number > 0, "no case");
+        // Its disks stay, and it is in nobody's way.
+        self.host.cut().unwrap();
+        let (before, there, standing) = (&self.before, &self.there, self.standing);
+        let cases = Mutex::new(self.cases.into_iter());
+        let failed = Mutex::new(Vec::new());
+        let done = Mutex::new(0);
+        thread::scope(|scope| {
+            for _ in 0..jobs() {
+                scope.spawn(|| {
+                    on_disk(Suite::Trixie, |host| {
+                        let mut trial = Trial { host, there, before, standing };
+                        while let Some(case) = { cases.lock().unwrap().next() } {
+                            let tried = catch_unwind(AssertUnwindSafe(|| trial.case(&case)));
+                            let mut done = done.lock().unwrap();
+                            *done += 1;
+                            println!(
+                                "{done}/{number} {}{}",
+                                case.what,
+                                if tried.is_ok() { "" } else { ": FAILED" }
+                            );
+                            if tried.is_err() {
+                                failed.lock().unwrap().push(case.what);
+                            }
+                        }
+                    });
+                });
+            }
+        });
+        let failed = failed.into_inner().unwrap();
+        assert_eq!(failed, Vec::<String>::new(), "of {number} cases");
+        println!("{number} cases over {effects} effects, all survived, {} s", self.begun.elapsed().as_secs());
+    }
+}
+
+/// Lets the installer run and keeps the disk at the moments of these faults. Those that it does not come to are no case.
+fn keep(
+    host: &Host,
+    there: &Unpacked,
+    words: &[&str],
+    disks: &Path,
+    prefix: &str,
+    wanted: &[Fault],
+    cases: &mut Vec<Case>,
+) -> Said {
+    walk(host, there, words, |Moment { effect, over }| {
+        let kept: [(&str, Survives); 2] = match over {
+            true => [("kill-after", Survives::Written), ("", Survives::Written)],
+            false => [("cut", Survives::Given), ("kill-before", Survives::Written)],
         };
-        println!("{what}: {}", said.code);
-        let killed = said.code == KILLED;
-        assert!(killed || matches!(said.code, 0 | 1 | 4), "{what}: {}", said.text);
-        assert!(killed || said.text.contains("host is now: "), "{what}: {}", said.text);
-        if killed && kind != "stop" {
-            let said = self.there.installer(self.host, &["recover"]);
-            assert_eq!(said.code, 0, "{what}, recover: {}", said.text);
+        for (kind, what) in kept {
+            if wanted.contains(&(kind, effect)) {
+                let name = format!("{prefix}{kind}@{effect}");
+                let disk = disks.join(&name);
+                host.keep_disk(what, &disk).unwrap();
+                cases.push(Case { what: name, disk, act: Act::Boot });
+            }
         }
-        self.settled(&what, said.code);
+    })
+}
+
+/// What of systemd reads the word by which a unit is masked, again with every reload.
+const GENERATOR: &str = "/usr/lib/systemd/system-generators/systemd-debug-generator";
+
+/// Boots a host from the disk of a killed run without that it recovers by itself. Nothing else is different: its unit is
+/// there again.
+fn alone(host: &mut Host, disk: &Path) {
+    host.boot_from(disk, &["systemd.mask=chom-recover.service"]).unwrap();
+    let masked = "/run/systemd/generator.early/chom-recover.service";
+    shell(host, &[&format!("mount --bind /bin/true {GENERATOR}; rm {masked}; systemctl daemon-reload")]);
+}
+
+fn effects(said: &Said) -> u64 {
+    let count = said.text.lines().find_map(|line| line.strip_suffix(" effects in all")?.split(": ").nth(1));
+    let count = count.unwrap_or_else(|| panic!("no count of effects: {}", said.text));
+    count.parse().unwrap()
+}
+
+/// A host on which case after case is tried.
+struct Trial<'a> {
+    host: &'a mut Host,
+    there: &'a Unpacked,
+    before: &'a Capture,
+    standing: usize,
+}
+
+impl Trial<'_> {
+    fn case(&mut self, case: &Case) {
+        let what = &case.what;
+        let code = match &case.act {
+            Act::Boot => {
+                self.host.boot_from(&case.disk, &[]).unwrap();
+                recovered(self.host, what);
+                KILLED
+            }
+            Act::Install(fault) => {
+                self.host.boot_from(&case.disk, &[]).unwrap();
+                let said = self.there.installer(self.host, &[&INSTALL[..], &["--fault", fault]].concat());
+                assert!(matches!(said.code, 0 | 1 | 4), "{what}: {}", said.text);
+                assert!(said.text.contains("host is now: "), "{what}: {}", said.text);
+                said.code
+            }
+            Act::Recover(fault) => {
+                alone(self.host, &case.disk);
+                let said = self.there.installer(self.host, &["recover", "--fault", fault]);
+                // What fails on the way back is tried again, or is left for the next recovery, and then that is said.
+                assert!(matches!(said.code, 0 | 5), "{what}: {}", said.text);
+                if said.code != 0 {
+                    let said = self.there.installer(self.host, &["recover"]);
+                    assert_eq!(said.code, 0, "{what}: {}", said.text);
+                }
+                must(self.host, &["umount", GENERATOR]);
+                KILLED
+            }
+        };
+        self.settled(what, code);
+        if matches!(case.act, Act::Boot) {
+            fs::remove_file(&case.disk).unwrap();
+        }
     }
 
     /// The host is as before; or as after, and then it goes back.
     fn settled(&mut self, what: &str, code: i32) {
-        self.cases += 1;
         let stand = self.stand();
         assert!(stand == self.standing || stand == self.standing + 1, "{what}: {stand} transactions stand");
         assert!(code != 0 || stand > self.standing, "{what}: told to be done, and nothing stands");
@@ -87,17 +276,34 @@ impl<'a> Place<'a> {
         if stand > self.standing {
             return self.after(what);
         }
+        // Cut off before its boot unit was there or after it went: nothing recovers by itself, and all that may not be
+        // as it was is the time of one directory, until the next command.
+        let left = self.differences();
+        if code == KILLED && !left.is_empty() && left.iter().all(is_time) {
+            println!("{what}: {left:?}");
+            let said = self.there.installer(self.host, &["recover"]);
+            assert_eq!(said.code, 0, "{what}: {}", said.text);
+        }
         self.as_before(what);
     }
 
     fn stand(&self) -> usize {
-        let history: serde_json::Value =
-            serde_json::from_str(&self.there.installer(self.host, &["history", "--json"]).text).unwrap();
-        let transactions = history["transactions"].as_array().unwrap();
-        transactions.iter().filter(|one| one["standing"] == "committed").count()
+        self.transactions().iter().filter(|one| one["standing"] == "committed").count()
+    }
+
+    fn transactions(&self) -> Vec<serde_json::Value> {
+        let said = self.there.installer(self.host, &["history", "--json"]).text;
+        let history: serde_json::Value = serde_json::from_str(&said).unwrap();
+        history["transactions"].as_array().unwrap().clone()
     }
 
     fn after(&mut self, what: &str) {
+        let begun = Instant::now();
+        while self.there.installer(self.host, &["status"]).code != 0 {
+            let said = self.there.installer(self.host, &["status"]).text;
+            assert!(begun.elapsed() < HEALTHY, "{what}: not healthy:\n{said}");
+            thread::sleep(Duration::from_secs(1));
+        }
         let again = self.there.installer(self.host, &["install", "--yes"]);
         assert_eq!(again.code, 0, "{what}, again: {}", again.text);
         assert!(again.text.contains("nothing to do"), "{what}, again: {}", again.text);
@@ -107,100 +313,64 @@ impl<'a> Place<'a> {
     }
 
     fn as_before(&mut self, what: &str) {
-        let found = Capture::diff(&self.before, &self.host.capture().unwrap());
-        let differences: Vec<String> = found
-            .iter()
-            .filter(|found| !LIVES.iter().any(|place| found.name.starts_with(place)))
-            .map(|found| format!("{found:?}"))
-            .collect();
-        assert_eq!(differences, Vec::<String>::new(), "{what}");
+        assert_eq!(self.differences(), Vec::new(), "{what}");
     }
 
-    /// Cuts the power of the host while the program stands still before its effect.
-    fn power_cut(&mut self, fault: &str) -> Said {
-        // What an earlier case has left unsynced is not what this one is about.
-        must(self.host, &["sync", "-f", "/"]);
-        self.there.start(self.host, &["install", "--yes", "--no-confirm", "--fault", fault]);
-        let begun = Instant::now();
-        let stands_still = ["sh", "-c", "grep -ls '^State:.T' /proc/[0-9]*/status || true"];
-        while must(self.host, &stands_still).is_empty() {
-            if let Some(said) = self.there.ended(self.host) {
-                return said;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{fault}: neither reached nor ended");
-            thread::sleep(Duration::from_millis(50));
-        }
-        self.host.cut().unwrap();
-        self.host.boot().unwrap();
-        recovered(self.host, fault);
-        Said { code: KILLED, text: String::new() }
+    fn differences(&mut self) -> Vec<Difference> {
+        let found = Capture::diff(self.before, &self.host.capture().unwrap());
+        let lives = |found: &Difference| LIVES.iter().any(|place| found.name.starts_with(place));
+        found.into_iter().filter(|found| !lives(found)).collect()
     }
+}
 
-    /// A second fault at an effect of the recovery of a run that was killed; how many effects that has.
-    fn recovery(&mut self, at: u64, second: &str) -> u64 {
-        let what = format!("kill-after@{at}, then {second}");
-        assert_eq!(self.install(&format!("kill-after@{at}")).code, KILLED, "{what}");
-        let said = self.there.installer(self.host, &["recover", "--fault", second]);
-        println!("{what}: {}", said.code);
-        // What fails on the way back is tried again, or is left for the next recovery, and then that is said.
-        assert!(matches!(said.code, 0 | 5 | KILLED), "{what}: {}", said.text);
-        if said.code != 0 {
-            let said = self.there.installer(self.host, &["recover"]);
-            assert_eq!(said.code, 0, "{what}: {}", said.text);
-        }
-        self.settled(&what, KILLED);
-        let count =
-            said.text.lines().find_map(|line| line.strip_suffix(" effects in all")?.split(": ").nth(1));
-        count.and_then(|count| count.parse().ok()).unwrap_or_default()
-    }
+/// That of a directory in which something of ours comes and goes that nothing else accounts for.
+fn is_time(found: &Difference) -> bool {
+    ["/var/lib", "/etc/systemd"].contains(&found.name.as_str()) && found.change.starts_with("mtime was ")
+}
 
-    /// Every effect with every kind of fault, or the part of that which is wanted.
-    fn matrix(&mut self, part: Part) {
-        let cases = (1..=self.effects).flat_map(|at| KINDS.map(|kind| (kind, at)));
-        for (_, (kind, at)) in (0..).zip(cases).filter(|(number, _)| part.has(*number)) {
-            self.case(kind, at);
+/// Every kind of fault at each effect, or the part of that which is wanted; a sample in the usual run.
+fn each(effects: u64) -> Vec<Fault> {
+    match matrix::part() {
+        Some(part) => {
+            let all = (1..=effects).flat_map(|at| kinds().into_iter().map(move |kind| (kind, at)));
+            (0..).zip(all).filter(|(number, _)| part.has(*number)).map(|(_, fault)| fault).collect()
         }
-        for tenth in [1, 5, 9] {
-            let at = self.effects * tenth / 10;
-            let effects = self.recovery(at, "fail@0");
-            assert!(effects > 0, "a recovery without an effect");
-            let cases = (1..=effects).zip(AGAIN.iter().cycle());
-            for (_, (second, kind)) in (0..).zip(cases).filter(|(number, _)| part.has(*number)) {
-                self.recovery(at, &format!("{kind}@{second}"));
-            }
-        }
+        None => sample(effects),
     }
+}
 
-    fn sample(&mut self, cases: usize) {
-        let mut seed = SEED;
-        for _ in 0..cases {
-            for kind in KINDS {
-                self.case(kind, 1 + next(&mut seed) % self.effects);
-            }
+/// The kinds by turns.
+fn in_turn(effects: u64) -> Vec<Fault> {
+    match matrix::part() {
+        Some(part) => {
+            let all = (1..=effects).zip(kinds().into_iter().cycle()).map(|(at, kind)| (kind, at));
+            (0..).zip(all).filter(|(number, _)| part.has(*number)).map(|(_, fault)| fault).collect()
         }
-        let at = self.effects / 2;
-        let effects = self.recovery(at, "fail@0");
-        assert!(effects > 0, "a recovery without an effect");
-        for _ in 0..cases {
-            for kind in AGAIN {
-                self.recovery(at, &format!("{kind}@{}", 1 + next(&mut seed) % effects));
-            }
-        }
+        None => sample(effects),
     }
+}
 
-    fn all(&mut self) {
-        match matrix::part() {
-            Some(part) => self.matrix(part),
-            None => self.sample(cases(1)),
-        }
-        self.tell();
-    }
+/// Some that are wanted, or all.
+fn kinds() -> Vec<&'static str> {
+    let wanted = env::var("CHOM_KINDS").unwrap_or_default();
+    let kinds: Vec<_> = KINDS.into_iter().filter(|kind| wanted.is_empty() || wanted.contains(kind)).collect();
+    assert!(!kinds.is_empty(), "CHOM_KINDS is `{wanted}`: of {KINDS:?}");
+    kinds
+}
 
-    /// The figure for the README.
-    fn tell(&self) {
-        let (cases, effects) = (self.cases, self.effects);
-        println!("{cases} cases over {effects} effects, all survived, {} s", self.begun.elapsed().as_secs());
+/// `CHOM_CASES` of each kind, each at another effect.
+fn sample(effects: u64) -> Vec<Fault> {
+    let kinds = kinds();
+    let many = kinds.len() * number("CHOM_CASES", 1).min(effects as usize);
+    let mut seed = SEED;
+    let mut faults = Vec::new();
+    while faults.len() < many {
+        let fault = (kinds[faults.len() % kinds.len()], 1 + next(&mut seed) % effects);
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
     }
+    faults
 }
 
 fn next(state: &mut u64) -> u64 {
@@ -210,13 +380,22 @@ fn next(state: &mut u64) -> u64 {
     *state
 }
 
-fn cases(usual: usize) -> usize {
-    env::var("CHOM_CASES").ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
+fn number(name: &str, usual: usize) -> usize {
+    env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
 }
 
-/// The first boot of a host writes what no later one does.
-fn settle(host: &mut Host) {
-    host.reboot().unwrap();
+/// Hosts at once. They wait for their services half of the time.
+fn jobs() -> usize {
+    number("CHOM_JOBS", thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// A host with a disk of its own. The first boot writes what no later one does.
+fn on_settled(act: impl FnOnce(&mut Host)) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    on_disk(Suite::Trixie, |host| {
+        host.reboot().unwrap();
+        act(host);
+    });
 }
 
 fn older() -> PathBuf {
@@ -227,39 +406,45 @@ fn older() -> PathBuf {
 
 #[test]
 fn a_fault_at_an_effect_of_an_installation() {
-    on_host(Suite::Trixie, |host| {
-        settle(host);
+    on_settled(|host| {
         let there = unpack(host, &bundle(Suite::Trixie));
-        Place::new(host, there, 0).all();
+        let mut scene = Scene::new(host, there, 0);
+        scene.installed(&each);
+        scene.play();
+    });
+}
+
+#[test]
+fn a_fault_at_an_effect_of_a_recovery() {
+    on_settled(|host| {
+        let there = unpack(host, &bundle(Suite::Trixie));
+        let mut scene = Scene::new(host, there, 0);
+        for at in some(scene.effects) {
+            scene.recovered(at, &in_turn);
+        }
+        scene.play();
     });
 }
 
 #[test]
 fn a_fault_at_an_effect_of_an_upgrade() {
-    on_host(Suite::Trixie, |host| {
-        settle(host);
+    on_settled(|host| {
         let said = unpack(host, &older()).installer(host, &["install", "--yes", "--no-confirm"]);
         assert_eq!(said.code, 0, "{}", said.text);
-        // ufw's unit runs from the next boot on, and every power cut is one.
-        settle(host);
+        // ufw's unit runs from the next boot on, and every case begins with one.
+        host.reboot().unwrap();
         let there = unpack(host, &bundle(Suite::Trixie));
-        Place::new(host, there, 1).all();
+        let mut scene = Scene::new(host, there, 1);
+        scene.installed(&each);
+        for at in some(scene.effects) {
+            scene.recovered(at, &in_turn);
+        }
+        scene.play();
     });
 }
 
-/// `make test-power` cuts a hundred times.
-#[test]
-fn the_power_fails_and_what_was_not_synced_is_lost() {
-    on_disk(Suite::Trixie, |host| {
-        settle(host);
-        let there = unpack(host, &bundle(Suite::Trixie));
-        let mut place = Place::new(host, there, 0);
-        let cuts = env::var("CHOM_CUTS").ok().and_then(|cuts| cuts.parse().ok()).unwrap_or(2);
-        let mut seed = SEED;
-        for _ in 0..cuts {
-            let at = 1 + next(&mut seed) % place.effects;
-            place.case("stop", at);
-        }
-        place.tell();
-    });
+/// Where a run is killed whose recovery meets a second fault: early, and in the middle.
+fn some(effects: u64) -> Vec<u64> {
+    let tenths: &[u64] = if matrix::part().is_some() { &[1, 5] } else { &[5] };
+    tenths.iter().map(|tenth| effects * tenth / 10).collect()
 }

@@ -39,6 +39,11 @@ pub(super) fn freeze(group: &str) -> Result<(), RehearseError> {
     within(group, FREEZE, "stop the processes of")
 }
 
+/// Lets it go on.
+pub(super) fn thaw(group: &str) -> Result<(), RehearseError> {
+    within(group, "echo 0 >/sys/fs/cgroup/\"$1\"/cgroup.freeze", "let go on")
+}
+
 /// Ends everything in the group, and the group. Not stopped by anything: it is how stopping is done.
 pub(super) fn end(group: &str) -> Result<(), RehearseError> {
     within(group, END, "end the processes of")

@@ -15,7 +15,7 @@ use super::base::{Base, remove_tree};
 use super::cancel::Cancel;
 use super::capture::{Capture, HashCache};
 use super::cgroup;
-use super::disk;
+use super::disk::{self, Survives};
 use super::error::RehearseError;
 use super::lab::NET6;
 use super::netns::{Hold, Netns};
@@ -138,6 +138,11 @@ impl Host {
         self.address
     }
 
+    /// Where it lies on this machine.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Its root file system as it is now, seen from this machine.
     pub fn root(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root", self.leader.unwrap_or_default()))
@@ -155,6 +160,10 @@ impl Host {
 
     /// Switches it on and waits until systemd has started everything.
     pub fn boot(&mut self) -> Result<(), RehearseError> {
+        self.boot_with(&[])
+    }
+
+    fn boot_with(&mut self, words: &[&str]) -> Result<(), RehearseError> {
         let Some(netns) = &self.netns else {
             return Err(self.not_up("it has no network any more".to_owned()));
         };
@@ -165,6 +174,7 @@ impl Host {
             root: self.root,
             netns: netns.pid(),
             kept: self.kept,
+            words,
         };
         // The kernel is this machine's, and would keep the rules that a host loses when it is switched off.
         self.in_network(&["nft", "flush", "ruleset"])?
@@ -260,15 +270,39 @@ impl Host {
     /// The power fails. What was written stays, as after a crash of all programs; on a disk of its own only what the
     /// disk has been given.
     pub fn cut(&mut self) -> Result<(), RehearseError> {
-        let crashed = match (self.root, self.leader) {
-            (Root::Disk, Some(_)) => Some(disk::crash(&self.folder, &self.group, &self.cancel)?),
-            _ => None,
-        };
+        let crashed = self.folder.join("crashed.img");
+        let copied = self.root == Root::Disk && self.leader.is_some();
+        if copied {
+            self.copy_disk(Survives::Given, &crashed)?;
+        }
+        self.switch_off()?;
+        if copied { disk::replace(&self.folder, &crashed) } else { Ok(()) }
+    }
+
+    /// A copy of its disk as it is in this moment. The host goes on, and knows nothing of it.
+    pub fn keep_disk(&self, what: Survives, to: &Path) -> Result<(), RehearseError> {
+        let copied = self.copy_disk(what, to);
+        cgroup::thaw(&self.group)?;
+        copied
+    }
+
+    /// Switches it off, and on again with a copy of another disk and these words for systemd, as a person would add
+    /// them to the kernel's.
+    pub fn boot_from(&mut self, disk: &Path, words: &[&str]) -> Result<(), RehearseError> {
+        self.switch_off()?;
+        disk::insert(&self.folder, disk, &self.cancel)?;
+        self.boot_with(words)
+    }
+
+    fn copy_disk(&self, what: Survives, to: &Path) -> Result<(), RehearseError> {
+        disk::copy(&self.folder, &self.group, &self.root(), what, to, &self.cancel)
+    }
+
+    fn switch_off(&mut self) -> Result<(), RehearseError> {
         if let Some(nspawn) = self.nspawn.take() {
             nspawn.cut(self.leader.take());
         }
-        cgroup::end(&self.group)?;
-        crashed.map_or(Ok(()), disk::Crashed::take_its_place)
+        cgroup::end(&self.group)
     }
 
     /// Restarts it as a person would.

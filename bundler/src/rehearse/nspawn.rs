@@ -41,6 +41,8 @@ pub(super) struct Boot<'a> {
     pub netns: u32,
     /// Not on a leash.
     pub kept: bool,
+    /// For its first process.
+    pub words: &'a [&'a str],
 }
 
 /// What the root file system of a host is.
@@ -108,6 +110,7 @@ impl Nspawn {
             .arg(format!("--machine={}", boot.group.replace('/', "-")))
             .arg("--directory")
             .arg(boot.folder.join("root"))
+            .args(boot.words)
             // The settings of the network belong to its namespace: a firewall sets them on a real host too.
             .env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network")
             .env("LC_ALL", "C")

@@ -34,8 +34,9 @@ enum Kind {
     KillBefore,
     /// The process is killed after it.
     KillAfter,
-    /// The process stops before it, for whoever cuts the power of the host.
-    Stop,
+    /// The process stands still before and after it and every later one, until it is told to go on: for whoever keeps
+    /// the disk of each moment.
+    Walk,
 }
 
 const KINDS: [(&str, Kind); 5] = [
@@ -43,13 +44,19 @@ const KINDS: [(&str, Kind); 5] = [
     ("full", Kind::Full),
     ("kill-before", Kind::KillBefore),
     ("kill-after", Kind::KillAfter),
-    ("stop", Kind::Stop),
+    ("walk", Kind::Walk),
 ];
 
 /// A text that is no fault.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no fault: fail, full, kill-before, kill-after or stop, then @ and the number of an effect")]
+#[error("`{0}` is no fault: fail, full, kill-before, kill-after or walk, then @ and the number of an effect")]
 pub struct FaultError(String);
+
+impl Fault {
+    fn is_at(self, number: u64) -> bool {
+        self.at == number || self.kind == Kind::Walk && self.at < number
+    }
+}
 
 impl FromStr for Fault {
     type Err = FaultError;
@@ -85,33 +92,36 @@ pub fn effects() -> u64 {
 /// One effect comes.
 pub(super) fn before(effect: &Effect<'_>) -> Result<Turn, SysError> {
     let number = EFFECTS.fetch_add(1, Ordering::SeqCst) + 1;
-    let Some(fault) = ARMED.get().filter(|fault| fault.at == number) else { return Ok(Turn(false)) };
+    let Some(fault) = ARMED.get().filter(|fault| fault.is_at(number)) else { return Ok(Turn(None)) };
     match fault.kind {
         Kind::Fail => return Err(SysError::Injected(effect.describe())),
         Kind::Full => {
             return Err(SysError::io("write", effect.describe())(io::ErrorKind::StorageFull.into()));
         }
-        Kind::KillBefore => end(Signal::SIGKILL),
-        Kind::Stop => end(Signal::SIGSTOP),
-        Kind::KillAfter => {}
+        Kind::KillBefore => send(Signal::SIGKILL),
+        Kind::Walk => {
+            send(Signal::SIGSTOP);
+            return Ok(Turn(Some(Signal::SIGSTOP)));
+        }
+        Kind::KillAfter => return Ok(Turn(Some(Signal::SIGKILL))),
     }
-    Ok(Turn(fault.kind == Kind::KillAfter))
+    Ok(Turn(None))
 }
 
-/// The effect in hand; whether it is the last one of this process.
+/// The effect in hand, and what this process sends itself after it.
 #[must_use]
-pub(super) struct Turn(bool);
+pub(super) struct Turn(Option<Signal>);
 
 impl Turn {
     /// It has happened.
     pub(super) fn over(self) {
-        if self.0 {
-            end(Signal::SIGKILL);
+        if let Some(signal) = self.0 {
+            send(signal);
         }
     }
 }
 
-fn end(signal: Signal) {
+fn send(signal: Signal) {
     if let Err(error) = raise(signal) {
         log::error!("the fault that was asked for did not happen: {error}");
     }
@@ -123,7 +133,7 @@ mod tests {
 
     #[test]
     fn faults_are_read_and_written() {
-        for text in ["fail@1", "full@20", "kill-before@3", "kill-after@4", "stop@5"] {
+        for text in ["fail@1", "full@20", "kill-before@3", "kill-after@4", "walk@5"] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
         }
         for text in ["", "fail", "fail@", "fail@x", "kill@3", "@3"] {
