@@ -5,6 +5,7 @@
 //! Pairs of faults are many: each run takes every third first fault with all second ones, and all of them
 //! when `CHOM_FAULTS=all` is set.
 
+use std::fs;
 use std::path::Path;
 
 use chom_format::HostPath;
@@ -165,6 +166,29 @@ fn whatever_a_power_cut_leaves_is_put_back_when_the_host_comes_up() {
         settle(host.path(), &before, &what);
     }
     assert!(armed > effects / 2, "{armed} of {effects}");
+}
+
+/// It comes and goes piece by piece then, and a power cut in between leaves a unit that nothing starts.
+#[test]
+fn a_directory_with_units_of_others_keeps_them() {
+    let _others = beside_others();
+    let mut armed = 0;
+    for k in (1..=effects_of(&short_script())).step_by(3) {
+        let host = host();
+        let units = host.path().join("etc/systemd/system.attached");
+        fs::create_dir(&units).unwrap();
+        fs::write(units.join("other.service"), "[Service]\n").unwrap();
+        let before = now(host.path());
+        let what = format!("power cut after {k}");
+        install(host.path(), Fault::KillAfter(k), &short_script(), Options::default()).1.ok();
+        armed += u64::from(comes_up(host.path(), &what));
+        recover(host.path(), Fault::None).1.unwrap_or_else(|error| panic!("{what}: {error}"));
+        if stands(host.path()) {
+            rollback(host.path(), Fault::None).1.unwrap_or_else(|error| panic!("{what}: {error}"));
+        }
+        assert_eq!(differences(&before, &now(host.path())), Vec::<String>::new(), "{what}");
+    }
+    assert!(armed > 3, "{armed}");
 }
 
 #[test]
