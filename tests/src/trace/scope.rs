@@ -7,6 +7,8 @@ const STATE: &str = "/var/lib/chom";
 const SCRATCH: [&str; 6] = ["/var/tmp", "/tmp", "/run", "/proc", "/dev", "/sys"];
 /// Figures of runs that are over.
 const FIGURES: &str = "/var/lib/observability/node_exporter/textfile/";
+/// Where the boot unit's directory comes and goes, and that.
+const BOOT_UNIT: (&str, &str) = ("/etc/systemd", "/etc/systemd/system.attached");
 /// Before every other byte of a record.
 const HEADER: usize = 48;
 
@@ -57,14 +59,13 @@ impl Scope {
     }
 
     pub(super) fn covers(&self, path: &str) -> bool {
-        let boot_unit = |resource: &&Value| {
-            resource["path"].as_str().is_some_and(|path| path.starts_with("/etc/systemd/system"))
-        };
+        let of_boot_unit = |path: &str| path == BOOT_UNIT.0 || within(path, BOOT_UNIT.1);
+        let boot_unit = |resource: &&Value| resource["path"].as_str().is_some_and(of_boot_unit);
         let allowed = self.touches.iter().any(|resource| holds(resource, path));
         let saved = self.back && self.saved.iter().any(|resource| holds(resource, path));
         // It is put in place before the first step and goes after the last, saved like all else.
-        let boots = path.starts_with("/etc/systemd/system")
-            && self.saved.iter().filter(boot_unit).any(|resource| holds(resource, path));
+        let boots =
+            of_boot_unit(path) && self.saved.iter().filter(boot_unit).any(|resource| holds(resource, path));
         allowed || saved || boots
     }
 }
