@@ -194,29 +194,43 @@ fn a_package_run_that_begins_after_the_plan_is_not_run_into() {
     });
 }
 
-/// Between our last look at the lock and apt's own: a stand-in for `apt-get` lets the others in just before it.
+/// Between our last look and apt's own lock: they are in the middle of it, and apt finds the lock taken.
 #[test]
 fn a_package_run_that_begins_just_before_ours_is_not_run_into() {
+    just_before(
+        "( env -u APT_CONFIG setsid OTHERS & )
+        n=0; until pgrep -f slow.postinst > /dev/null || [ $n -ge 300 ]; do n=$((n+1)); sleep 0.05; done",
+        "lock",
+    );
+}
+
+/// They have begun and ended, and the lock is free again: apt looks whether all is as the plan found it.
+#[test]
+fn a_package_run_that_ends_just_before_ours_is_not_taken_for_ours() {
+    just_before("env -u APT_CONFIG OTHERS", "others changed packages in the moment before");
+}
+
+/// A stand-in for `apt-get` lets the others in just before it.
+fn just_before(come: &str, told: &str) {
     on_host(Suite::Trixie, |host| {
         let there = unpack(host, &SHOP);
         package(host, "slow", &[1], "sleep 6");
-        let others = "apt-get.real -y install /var/tmp/slow-1.deb > /run/apt.said 2>&1";
+        let come = come.replace("OTHERS", "apt-get.real -y install /var/tmp/slow-1.deb > /run/apt.said 2>&1");
         shell(
             host,
             &[
                 "mv /usr/bin/apt-get /usr/bin/apt-get.real; : > /run/window",
                 &format!(
                     "cat > /usr/bin/apt-get <<'END'\n#!/bin/sh\ncase \"$*\" in *--simulate*) ;; *)\n\
-                     if rm /run/window 2> /dev/null; then\n( env -u APT_CONFIG setsid {others} & )\n\
-                     n=0; until pgrep -f slow.postinst > /dev/null || [ $n -ge 300 ]; do n=$((n+1)); sleep 0.05; done\n\
-                     fi ;;\nesac\nexec /usr/bin/apt-get.real \"$@\"\nEND"
+                     if rm /run/window 2> /dev/null; then\n{come}\nfi ;;\nesac\n\
+                     exec /usr/bin/apt-get.real \"$@\"\nEND"
                 ),
                 "chmod 0755 /usr/bin/apt-get",
             ],
         );
         let said = there.installer(host, &["--yes", "--no-confirm"]);
         assert_eq!(said.code, 4, "{}", said.text);
-        for word in ["apt-get", "lock", "changed by others"] {
+        for word in ["apt-get", told, "changed by others"] {
             assert!(said.text.contains(word), "nothing of `{word}` in:\n{}", said.text);
         }
         let theirs = must(host, &["dpkg", "-s", "slow"]);

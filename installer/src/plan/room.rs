@@ -104,7 +104,7 @@ fn inodes(change: &Change, bytes: u64) -> u64 {
 
 fn copies(sys: &dyn Sys, planned: &Planned, change: &Change) -> Result<u64, SysError> {
     let files: u64 = planned.seen.iter().map(|(_, state)| size(state)).sum();
-    let Detail::Packages { moves } = &change.detail else { return Ok(files) };
+    let Detail::Packages { moves, .. } = &change.detail else { return Ok(files) };
     let status = Status::read(sys)?;
     let replaced = moves.iter().filter(|step| step.from.is_some());
     let kb =

@@ -1,7 +1,7 @@
 //! The changes of packages, units and firewall as data: what the plan decided is what apply does.
 
 use chom_format::step::Rule;
-use chom_format::{AccountName, PackageName};
+use chom_format::{AccountName, Digest, PackageName};
 use serde::Serialize;
 
 /// What a change does, for the kinds whose `apply` needs more than the step itself.
@@ -15,6 +15,8 @@ pub enum Detail {
     Packages {
         /// In the order in which apt names them.
         moves: Vec<PackageMove>,
+        /// Of dpkg's own list of packages, as the plan found it.
+        status: Option<Digest>,
     },
     /// An account is made.
     Account {

@@ -142,7 +142,9 @@ impl Context {
     pub fn absorb(&mut self, change: &Change) {
         self.changed.extend(change.changes.iter().cloned());
         match &change.detail {
-            Detail::Packages { moves } => self.packages.extend(moves.iter().map(|step| step.name.clone())),
+            Detail::Packages { moves, .. } => {
+                self.packages.extend(moves.iter().map(|step| step.name.clone()))
+            }
             Detail::Account { name } => self.accounts.push(name.clone()),
             Detail::None | Detail::Unit(_) | Detail::Firewall(_) => {}
         }

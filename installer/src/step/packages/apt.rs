@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chom_format::step::{Deb, PackagesSpec};
-use chom_format::{HostPath, Mode};
+use chom_format::{Digest, HostPath, Mode};
 
 use super::super::command::words;
 use super::super::{Context, StepError};
-use crate::dpkg::CONFIG;
+use crate::dpkg::{CONFIG, Status};
 use crate::sys::{Command, Effect, Kind, Laid, Layer, Output, Sys, Under};
 
 // Seen by apt alone: an empty directory in memory, gone with it.
@@ -30,6 +30,7 @@ DPkg::Lock::Timeout "0";
 Dpkg::Use-Pty "0";
 Dpkg::Options { "--force-confdef"; "--force-confold"; };
 "#;
+const CHANGED: &str = "others changed packages in the moment before apt took its locks";
 const SIMULATION: Duration = Duration::from_secs(60);
 const INSTALLATION: Duration = Duration::from_secs(30 * 60);
 
@@ -47,24 +48,36 @@ pub(super) fn simulate(
 ) -> Result<String, StepError> {
     let mut argv = vec!["--simulate".to_owned()];
     argv.extend(wanted.iter().map(|deb| asked(deb)));
-    let command = command(sys, spec, context, argv)?.timeout(SIMULATION);
+    let command = command(sys, spec, context, argv, String::new())?.timeout(SIMULATION);
     let output = sys.ask(&command)?;
     if output.success() { Ok(output.text()) } else { Err(failed(&output)) }
 }
 
-/// Installs.
+/// Installs, if dpkg's list of packages is still this one when apt has its locks: whoever came in between would have
+/// their work taken for ours.
 pub(super) fn install(
     sys: &mut dyn Sys,
     spec: &PackagesSpec,
     wanted: &[&Deb],
+    status: Option<&Digest>,
     context: &Context,
 ) -> Result<(), StepError> {
     // Checked by the simulation, and said again so that no race can undo it.
     let mut argv = vec!["--yes".to_owned(), "-o".to_owned(), "APT::Get::Remove=false".to_owned()];
     argv.extend(wanted.iter().map(|deb| asked(deb)));
-    let command = command(sys, spec, context, argv)?.timeout(INSTALLATION);
+    let guard = status.map(guard).unwrap_or_default();
+    let command = command(sys, spec, context, argv, guard)?.timeout(INSTALLATION);
     let output = sys.effect(&Effect::Run(&command))?;
     if output.success() { Ok(()) } else { Err(failed(&output)) }
+}
+
+/// Run by apt before it first starts dpkg; later ones find our own work.
+fn guard(status: &Digest) -> String {
+    format!(
+        "DPkg::Pre-Invoke {{ \"test -e {REPOSITORY}/begun || {{ echo '{status}  {list}' | sha256sum --check --status \
+         && : > {REPOSITORY}/begun; }} || {{ echo '{CHANGED}' >&2; exit 1; }}\"; }};\n",
+        list = Status::PATH,
+    )
 }
 
 fn asked(deb: &Deb) -> String {
@@ -76,6 +89,7 @@ fn command(
     spec: &PackagesSpec,
     context: &Context,
     further: Vec<String>,
+    guard: String,
 ) -> Result<Command, StepError> {
     let mut argv: Vec<String> = ["apt-get", "--quiet", "--no-install-recommends", "--with-source"]
         .into_iter()
@@ -83,7 +97,7 @@ fn command(
         .collect();
     argv.extend([format!("{REPOSITORY}/Packages"), "install".to_owned()]);
     argv.extend(further);
-    let view = vec![layer(sys, spec, context)?];
+    let view = vec![layer(sys, spec, context, guard)?];
     Ok(Command { view, ..Command::new(argv) }
         .env("APT_CONFIG", CONFIG)
         .env("DEBIAN_FRONTEND", "noninteractive")
@@ -91,7 +105,7 @@ fn command(
         .env("UCF_FORCE_CONFFOLD", "1"))
 }
 
-fn layer(sys: &dyn Sys, spec: &PackagesSpec, context: &Context) -> Result<Layer, StepError> {
+fn layer(sys: &dyn Sys, spec: &PackagesSpec, context: &Context, guard: String) -> Result<Layer, StepError> {
     let place: HostPath =
         CACHE.parse().map_err(|why| StepError::Refused { what: format!("{why}"), hint: None })?;
     if sys.meta(&place)?.map(|meta| meta.kind) != Some(Kind::Dir) {
@@ -109,7 +123,7 @@ fn layer(sys: &dyn Sys, spec: &PackagesSpec, context: &Context) -> Result<Layer,
         uid: 0,
         gid: 0,
     }];
-    lay.push(Laid::Text { path: PathBuf::from(CONFIG), text: CONFIGURATION.to_owned() });
+    lay.push(Laid::Text { path: PathBuf::from(CONFIG), text: format!("{CONFIGURATION}{guard}") });
     // Links: apt reads every archive once more against the index's digest, and nothing is copied.
     lay.extend(spec.packages.iter().map(|deb| Laid::Link {
         path: repository.join(deb.file_name()),

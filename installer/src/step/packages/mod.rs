@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chom_format::step::{Deb, PackagesSpec};
-use chom_format::{HostPath, PackageName};
+use chom_format::{Digest, HostPath, PackageName};
 
 use super::{Change, Context, Decision, Detail, PackageMove, Step, StepError, Undo};
 use crate::dpkg::{self, Status, version};
@@ -31,6 +31,7 @@ pub(super) struct PackagesStep(pub PackagesSpec);
 
 impl Step for PackagesStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
+        let found = as_found(sys)?;
         let status = Status::read(sys)?;
         if let Some(refusal) = unfinished(&status) {
             return Ok(match dpkg::holder(sys)? {
@@ -52,7 +53,7 @@ impl Step for PackagesStep {
         };
         Ok(match simulation::moves(&planned, &self.0, &status) {
             Err(refusal) => *refusal,
-            Ok(moves) => Decision::Change(self.change(moves, &wanted)),
+            Ok(moves) => Decision::Change(self.change(moves, &wanted, found)),
         })
     }
 
@@ -78,8 +79,9 @@ impl Step for PackagesStep {
                 hint: Some("look at a new plan: chom-install plan".to_owned()),
             });
         }
+        let Detail::Packages { status, .. } = &change.detail else { return Ok(()) };
         let before = policy::deny(sys)?;
-        let installed = apt::install(sys, &self.0, &wanted, context);
+        let installed = apt::install(sys, &self.0, &wanted, status.as_ref(), context);
         policy::put_back(sys, before)?;
         installed?;
         verify(sys, &now)
@@ -102,7 +104,7 @@ impl Step for PackagesStep {
 }
 
 impl PackagesStep {
-    fn change(&self, moves: Vec<PackageMove>, wanted: &[&Deb]) -> Change {
+    fn change(&self, moves: Vec<PackageMove>, wanted: &[&Deb], status: Option<Digest>) -> Change {
         let kb = |step: &PackageMove| self.deb(step).map_or(0, |deb| deb.installed_kb);
         let bytes = moves.iter().map(kb).sum::<u64>() * 1024;
         let names: Vec<String> = wanted.iter().map(|deb| format!("{} {}", deb.name, deb.version)).collect();
@@ -114,7 +116,7 @@ impl PackagesStep {
             verb: "install",
             summary: format!("{} ({} packages in all)", names.join(", "), moves.len()),
             diff: moves.iter().map(line).collect(),
-            detail: Detail::Packages { moves },
+            detail: Detail::Packages { moves, status },
             undo: Undo::Copy,
             writes: "/usr/lib".parse().map(|path| (path, bytes)).into_iter().collect(),
             changes: Vec::new(),
@@ -165,9 +167,16 @@ fn unfinished(status: &Status) -> Option<Decision> {
     })
 }
 
+/// What was saved is what the plan was made from, and so is what apt begins with: see [`apt::install`].
+fn as_found(sys: &dyn Sys) -> Result<Option<Digest>, StepError> {
+    let path: HostPath =
+        Status::PATH.parse().map_err(|why| StepError::Refused { what: format!("{why}"), hint: None })?;
+    Ok(sys.meta(&path)?.map(|_| sys.digest(&path)).transpose()?)
+}
+
 fn moves(change: &Change) -> Vec<PackageMove> {
     match &change.detail {
-        Detail::Packages { moves } => moves.clone(),
+        Detail::Packages { moves, .. } => moves.clone(),
         _ => Vec::new(),
     }
 }
