@@ -14,7 +14,6 @@
 //! before by then. It waits for none of them, has a time limit, and is wanted and not required: whatever comes
 //! of it, the host boots on.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use chom_format::HostPath;
@@ -28,7 +27,7 @@ pub(super) const NAME: &str = "chom-recover.service";
 const LINKS: &str = "multi-user.target.wants";
 const SYSTEMD: &str = "/etc/systemd";
 const OWN: &str = "/etc/systemd/system.attached";
-/// Where it was put by older programs, one by one, and where it may still be.
+/// Where older programs put it, one by one, and where it is put when the name of its own directory is something else's.
 const OLDER: &str = "/etc/systemd/system";
 
 const TEXT: &str = "\
@@ -104,11 +103,11 @@ impl Engine<'_> {
     /// What is to be saved before the boot unit is put in place. Nothing on a host without systemd, or when this
     /// engine was given no program to be kept.
     pub(super) fn boot_unit(&self) -> Result<Vec<Resource>, SysError> {
-        let places = Places::under(OWN)?;
-        let has_systemd = self.sys.meta(&parse(OLDER)?)?.is_some_and(|meta| meta.kind == Kind::Dir);
-        if self.program.is_none() || !has_systemd {
+        let is_dir = |path| Ok(self.sys.meta(&parse(path)?)?.map(|meta| meta.kind == Kind::Dir));
+        if self.program.is_none() || is_dir(OLDER)? != Some(true) {
             return Ok(Vec::new());
         }
+        let places = Places::under(if is_dir(OWN)? == Some(false) { OLDER } else { OWN })?;
         Ok([places.unit, places.link].map(|path| Resource::Path { path, data: false }).to_vec())
     }
 
@@ -139,7 +138,7 @@ impl Engine<'_> {
         let (looks, missing) = (Looks::now(), [&made.units, &made.wants]);
         self.sys.effect(&Effect::Batch(&made.effects(&looks, &places.unit, &missing)))?;
         match self.sys.effect(&Effect::Rename { from: &elsewhere, to: &places.units }) {
-            Err(SysError::Io { source, .. }) if source.kind() == ErrorKind::CrossesDevices => {
+            Err(error) if error.crosses_devices() => {
                 remove_tree(self.sys, &elsewhere)?;
                 Ok(false)
             }
@@ -206,7 +205,7 @@ impl Engine<'_> {
         let elsewhere = self.files.boot()?;
         remove_tree(self.sys, &elsewhere)?;
         match self.sys.effect(&Effect::Rename { from: &places.units, to: &elsewhere }) {
-            Err(SysError::Io { source, .. }) if source.kind() == ErrorKind::CrossesDevices => Ok(false),
+            Err(error) if error.crosses_devices() => Ok(false),
             moved => moved.map(|_| true),
         }
     }

@@ -14,7 +14,7 @@ const LONGEST_NAME: usize = 220;
 pub(super) fn put_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
     let to = free_place(sys, store, path)?;
     match sys.effect(&Effect::Rename { from: path, to: &to }) {
-        Err(error) if crosses_devices(&error) => {
+        Err(error) if error.crosses_devices() => {
             copy(sys, path, &to)?;
             tree::remove(sys, path)?;
         }
@@ -27,7 +27,7 @@ pub(super) fn put_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Res
 pub(super) fn keep_copy(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
     let to = free_place(sys, store, path)?;
     match sys.effect(&Effect::HardLink { original: path, path: &to }) {
-        Err(error) if crosses_devices(&error) => copy(sys, path, &to)?,
+        Err(error) if error.crosses_devices() => copy(sys, path, &to)?,
         linked => drop(linked?),
     }
     Ok(to)
@@ -44,7 +44,7 @@ pub(super) fn keep_inode(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> R
         sys.effect(&Effect::MakeDir { path: &store.attic, attrs: &private(0o700) })?;
     }
     match sys.effect(&Effect::HardLink { original: path, path: &to }) {
-        Err(error) if crosses_devices(&error) => Ok(()),
+        Err(error) if error.crosses_devices() => Ok(()),
         linked => linked.map(drop),
     }
 }
@@ -157,8 +157,4 @@ fn copy(sys: &mut dyn Sys, from: &HostPath, to: &HostPath) -> Result<(), SysErro
         }
     }
     Ok(())
-}
-
-fn crosses_devices(error: &SysError) -> bool {
-    matches!(error, SysError::Io { source, .. } if source.kind() == std::io::ErrorKind::CrossesDevices)
 }

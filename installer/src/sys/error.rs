@@ -76,6 +76,11 @@ impl SysError {
         move |source| Self::Io { operation, object: object.to_string(), source }
     }
 
+    /// Whether something could not be moved because its new place is on another file system.
+    pub fn crosses_devices(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::CrossesDevices)
+    }
+
     /// The act that mends it, where one is known.
     pub fn hint(&self) -> Option<String> {
         match self {

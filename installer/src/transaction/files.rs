@@ -149,7 +149,7 @@ impl Files {
             set_mtime(sys, &elsewhere, before.mtime)?;
             match moved {
                 // It is on another file system.
-                Err(SysError::Io { source, .. }) if source.kind() == ErrorKind::CrossesDevices => {}
+                Err(error) if error.crosses_devices() => {}
                 moved => return moved.map(drop),
             }
         }

@@ -6,6 +6,7 @@
 //! when `CHOM_FAULTS=all` is set.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use chom_format::HostPath;
@@ -168,27 +169,41 @@ fn whatever_a_power_cut_leaves_is_put_back_when_the_host_comes_up() {
     assert!(armed > effects / 2, "{armed} of {effects}");
 }
 
-/// It comes and goes piece by piece then, and a power cut in between leaves a unit that nothing starts.
+/// It comes and goes piece by piece where the name of its directory is taken, and a power cut in between leaves a unit
+/// that nothing starts. Where it is no directory, the unit is where older programs put it.
 #[test]
-fn a_directory_with_units_of_others_keeps_them() {
+fn what_has_the_name_of_its_directory_stays() {
     let _others = beside_others();
+    let full = |path: &Path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("other.service"), "[Service]\n").unwrap();
+    };
+    cut_off_beside(&full, "system.attached");
+    cut_off_beside(&|path| fs::write(path, "a file\n").unwrap(), "system");
+    cut_off_beside(&|path| symlink("/somewhere", path).unwrap(), "system");
+}
+
+/// The power of a host where this has the name of the boot unit's directory is cut; its unit is in this one instead.
+fn cut_off_beside(make: &dyn Fn(&Path), instead: &str) {
     let mut armed = 0;
     for k in (1..=effects_of(&short_script())).step_by(3) {
         let host = host();
-        let units = host.path().join("etc/systemd/system.attached");
-        fs::create_dir(&units).unwrap();
-        fs::write(units.join("other.service"), "[Service]\n").unwrap();
+        make(&host.path().join("etc/systemd/system.attached"));
         let before = now(host.path());
-        let what = format!("power cut after {k}");
+        let what = format!("power cut after {k}, unit in {instead}");
         install(host.path(), Fault::KillAfter(k), &short_script(), Options::default()).1.ok();
-        armed += u64::from(comes_up(host.path(), &what));
+        let unit = host.path().join("etc/systemd").join(instead).join("chom-recover.service").exists();
+        if comes_up(host.path(), &what) {
+            assert!(unit, "{what}: not there");
+            armed += 1;
+        }
         recover(host.path(), Fault::None).1.unwrap_or_else(|error| panic!("{what}: {error}"));
         if stands(host.path()) {
             rollback(host.path(), Fault::None).1.unwrap_or_else(|error| panic!("{what}: {error}"));
         }
         assert_eq!(differences(&before, &now(host.path())), Vec::<String>::new(), "{what}");
     }
-    assert!(armed > 3, "{armed}");
+    assert!(armed > 3, "unit in {instead}: {armed}");
 }
 
 #[test]

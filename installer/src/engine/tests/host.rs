@@ -223,9 +223,12 @@ fn program() -> Option<Vec<u8>> {
 
 /// The host comes up, and its boot unit does what it is for, if it is there.
 pub(super) fn boot(root: &Path, fault: Fault) -> (FaultSys, Result<Vec<u64>, EngineError>) {
-    let units = root.join("etc/systemd/system.attached");
-    let link = units.join("multi-user.target.wants/chom-recover.service");
-    if !link.is_symlink() || !units.join("chom-recover.service").exists() {
+    let is_there = |units: &str| {
+        let units = root.join(units);
+        let link = units.join("multi-user.target.wants/chom-recover.service");
+        link.is_symlink() && units.join("chom-recover.service").exists()
+    };
+    if !["etc/systemd/system.attached", "etc/systemd/system"].into_iter().any(is_there) {
         return (FaultSys::new(root, Fault::None), Ok(Vec::new()));
     }
     assert_eq!(fs::read(root.join("var/lib/chom/chom-install")).unwrap(), program().unwrap());
