@@ -12,6 +12,7 @@ declare -A brings=(
     [strace]=strace
     [mkfs.ext4]=e2fsprogs [btrfs]=btrfs-progs
     [age]=age
+    [linux.uml]=user-mode-linux
     [ssh]=openssh-client [dpkg-deb]=dpkg [gpgv]=gpgv
 )
 missing=()

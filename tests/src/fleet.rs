@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chom_bundle::rehearse::{Cancel, Host, HostPlan, Lab, LabOptions, Talk};
 use chom_format::Manifest;
@@ -162,6 +162,7 @@ fn on(suite: Suite, own_disk: bool, act: impl FnOnce(&mut Host)) {
 }
 
 /// A bundle unpacked on a host, as a person would have done it.
+#[derive(Debug)]
 pub struct Unpacked {
     /// The folder on the host.
     pub folder: String,
@@ -198,20 +199,24 @@ pub fn shell(host: &Host, lines: &[&str]) -> String {
 
 /// Waits until the host has taken back by itself what was cut off.
 pub fn recovered(host: &Host, what: &str) {
-    let begun = Instant::now();
-    loop {
-        let unit = host.exec(&["test", "-e", "/etc/systemd/system.attached/chom-recover.service"]).unwrap();
-        let at_work = host.exec(&["systemctl", "is-active", "chom-recover-end.service"]).unwrap();
-        if unit.code != 0 && !["active", "activating"].contains(&at_work.text().trim()) {
-            return;
-        }
-        if begun.elapsed() > RECOVERY || at_work.text().trim() == "failed" {
-            let said = must(host, &["journalctl", "-b", "--no-pager", "-u", "chom-recover*"]);
-            panic!("{what}: the host did not recover:\n{said}");
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let said = host
+        .inside(&["sh", "-c", RECOVERED])
+        .map(|tool| tool.limit(2 * RECOVERY))
+        .unwrap_or_else(|error| panic!("{what}: {error}"))
+        .run(&Cancel::default())
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(said.code, 0, "{what}: the host did not recover:\n{}", said.text());
 }
+
+/// The same, as a host says it. A recovery takes seconds, and services that it starts again some more.
+pub const RECOVERED: &str = "n=0
+while [ -e /etc/systemd/system.attached/chom-recover.service ] ||
+    systemctl is-active chom-recover-end.service | grep -q '^activ'; do
+    if [ $n -ge 1500 ] || systemctl is-failed --quiet chom-recover-end.service; then
+        journalctl -b --no-pager -u 'chom-recover*'; exit 1
+    fi
+    n=$((n + 1)); sleep 0.2
+done";
 
 /// What the installer did: its exit code and all that it said.
 #[derive(Debug)]

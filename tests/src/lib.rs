@@ -5,10 +5,12 @@
 
 pub mod disk;
 pub mod fleet;
+pub mod machine;
 pub mod matrix;
 pub mod moments;
 pub mod readers;
 pub mod trace;
+pub mod trial;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

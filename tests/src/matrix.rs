@@ -3,6 +3,7 @@
 //! sample of the usual run.
 
 use std::env;
+use std::thread;
 
 /// A part of a complete matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,21 @@ pub fn part() -> Option<Part> {
     let part = Part::parse(&wanted);
     assert!(part.is_some(), "CHOM_MATRIX is `{wanted}`: `full`, or a part such as `3/24`");
     part
+}
+
+/// How many cases of each kind a sample has: `CHOM_CASES`.
+pub fn cases(usual: usize) -> usize {
+    number("CHOM_CASES", usual)
+}
+
+/// Hosts at once: `CHOM_JOBS`. They wait for their services half of the time.
+pub fn jobs() -> usize {
+    number("CHOM_JOBS", thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn number(name: &str, usual: usize) -> usize {
+    let Ok(wanted) = env::var(name) else { return usual };
+    wanted.parse().unwrap_or_else(|_| panic!("{name} is `{wanted}`: a number"))
 }
 
 #[cfg(test)]

@@ -11,31 +11,23 @@
 
 use std::env;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use chom_bundle::rehearse::capture::Difference;
 use chom_bundle::rehearse::{Capture, Host, Survives};
 use chom_format::manifest::Suite;
 use chom_tests::fleet::{Said, Unpacked, build, bundle, must, on_disk, recovered, scratch, shell, unpack};
 use chom_tests::matrix;
 use chom_tests::moments::{Moment, walk};
+use chom_tests::trial::{KILLED, Trial, effects, play};
 
 const KINDS: [&str; 6] = ["fail", "full", "kill", "kill-before", "kill-after", "cut"];
 /// Those that happen to a host that lives on, and what the installer calls them; the others end in a boot.
 const LIVE: [(&str, &str); 3] = [("fail", "fail"), ("full", "full"), ("kill", "kill-after")];
 /// Fixed, so that a case can be seen again.
 const SEED: u64 = 0x6566_6665_6374;
-/// What services write while they run.
-const LIVES: [&str; 3] =
-    ["/var/lib/observability/prometheus", "/var/lib/observability/node_exporter/textfile", "/var/log/"];
 const INSTALL: [&str; 3] = ["install", "--yes", "--no-confirm"];
-const KILLED: i32 = 128 + 9;
-/// Services start after a boot, and are scraped for the first time.
-const HEALTHY: Duration = Duration::from_secs(120);
 
 /// One test at a time: a trial of another would sync the disk whose moments are kept.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -147,37 +139,14 @@ impl<'a> Scene<'a> {
     /// Goes through all cases, and tells the figure for the README.
     fn play(self) {
         let (number, effects) = (self.cases.len(), self.effects);
-        assert!(number > 0, "no case");
         // Its disks stay, and it is in nobody's way.
         self.host.cut().unwrap();
         let (before, there, standing) = (&self.before, &self.there, self.standing);
-        let cases = Mutex::new(self.cases.into_iter());
-        let failed = Mutex::new(Vec::new());
-        let done = Mutex::new(0);
-        thread::scope(|scope| {
-            for _ in 0..jobs() {
-                scope.spawn(|| {
-                    on_disk(Suite::Trixie, |host| {
-                        let mut trial = Trial { host, there, before, standing };
-                        while let Some(case) = { cases.lock().unwrap().next() } {
-                            let tried = catch_unwind(AssertUnwindSafe(|| trial.case(&case)));
-                            let mut done = done.lock().unwrap();
-                            *done += 1;
-                            println!(
-                                "{done}/{number} {}{}",
-                                case.what,
-                                if tried.is_ok() { "" } else { ": FAILED" }
-                            );
-                            if tried.is_err() {
-                                failed.lock().unwrap().push(case.what);
-                            }
-                        }
-                    });
-                });
-            }
-        });
-        let failed = failed.into_inner().unwrap();
-        assert_eq!(failed, Vec::<String>::new(), "of {number} cases");
+        play(
+            self.cases,
+            |case| case.what.clone(),
+            |host, case| try_out(&mut Trial { host, there, before, standing }, &case),
+        );
         println!("{number} cases over {effects} effects, all survived, {} s", self.begun.elapsed().as_secs());
     }
 }
@@ -219,122 +188,45 @@ fn alone(host: &mut Host, disk: &Path) {
     shell(host, &[&format!("mount --bind /bin/true {GENERATOR}; rm {masked}; systemctl daemon-reload")]);
 }
 
-fn effects(said: &Said) -> u64 {
-    let count = said.text.lines().find_map(|line| line.strip_suffix(" effects in all")?.split(": ").nth(1));
-    let count = count.unwrap_or_else(|| panic!("no count of effects: {}", said.text));
-    count.parse().unwrap()
-}
-
-/// A host on which case after case is tried.
-struct Trial<'a> {
-    host: &'a mut Host,
-    there: &'a Unpacked,
-    before: &'a Capture,
-    standing: usize,
-}
-
-impl Trial<'_> {
-    fn case(&mut self, case: &Case) {
-        let what = &case.what;
-        let code = match &case.act {
-            Act::Boot => {
-                self.host.boot_from(&case.disk, &[]).unwrap();
-                recovered(self.host, what);
-                KILLED
-            }
-            Act::Install(fault) => {
-                self.host.boot_from(&case.disk, &[]).unwrap();
-                let said = self.there.installer(self.host, &[&INSTALL[..], &["--fault", fault]].concat());
-                assert!(matches!(said.code, 0 | 1 | 4 | KILLED), "{what}: {}", said.text);
-                if said.code == KILLED {
-                    let said = self.there.installer(self.host, &["recover"]);
-                    assert_eq!(said.code, 0, "{what}, recover: {}", said.text);
-                } else {
-                    assert!(said.text.contains("host is now: "), "{what}: {}", said.text);
-                }
-                said.code
-            }
-            Act::Recover(fault) => {
-                alone(self.host, &case.disk);
-                let said = self.there.installer(self.host, &["recover", "--fault", fault]);
-                // What fails on the way back is tried again, or is left for the next recovery, and then that is said.
-                assert!(matches!(said.code, 0 | 5 | KILLED), "{what}: {}", said.text);
-                if said.code != 0 {
-                    let said = self.there.installer(self.host, &["recover"]);
-                    assert_eq!(said.code, 0, "{what}: {}", said.text);
-                }
-                must(self.host, &["umount", GENERATOR]);
-                KILLED
-            }
-        };
-        let by_itself = matches!(case.act, Act::Boot);
-        self.settled(what, code, by_itself);
-        if by_itself {
-            fs::remove_file(&case.disk).unwrap();
+/// Puts the host through a case.
+fn try_out(trial: &mut Trial<'_>, case: &Case) {
+    let what = &case.what;
+    let code = match &case.act {
+        Act::Boot => {
+            trial.host.boot_from(&case.disk, &[]).unwrap();
+            recovered(trial.host, what);
+            KILLED
         }
-    }
-
-    /// The host is as before; or as after, and then it goes back.
-    fn settled(&mut self, what: &str, code: i32, by_itself: bool) {
-        let stand = self.stand();
-        assert!(stand == self.standing || stand == self.standing + 1, "{what}: {stand} transactions stand");
-        assert!(code != 0 || stand > self.standing, "{what}: told to be done, and nothing stands");
-        assert!(
-            !matches!(code, 1 | 4) || stand == self.standing,
-            "{what}: told to be put back, and it stands"
-        );
-        if stand > self.standing {
-            return self.after(what);
+        Act::Install(fault) => {
+            trial.host.boot_from(&case.disk, &[]).unwrap();
+            let said = trial.there.installer(trial.host, &[&INSTALL[..], &["--fault", fault]].concat());
+            assert!(matches!(said.code, 0 | 1 | 4 | KILLED), "{what}: {}", said.text);
+            if said.code == KILLED {
+                let said = trial.there.installer(trial.host, &["recover"]);
+                assert_eq!(said.code, 0, "{what}, recover: {}", said.text);
+            } else {
+                assert!(said.text.contains("host is now: "), "{what}: {}", said.text);
+            }
+            said.code
         }
-        // Cut off before its boot unit was there or after it went: nothing recovers by itself, and all that may not be
-        // as it was is the time of one directory, until the next command.
-        if by_itself {
-            let left = self.differences();
-            if !left.is_empty() && left.iter().all(is_time) {
-                println!("{what}: {left:?}");
-                let said = self.there.installer(self.host, &["recover"]);
+        Act::Recover(fault) => {
+            alone(trial.host, &case.disk);
+            let said = trial.there.installer(trial.host, &["recover", "--fault", fault]);
+            // What fails on the way back is tried again, or is left for the next recovery, and then that is said.
+            assert!(matches!(said.code, 0 | 5 | KILLED), "{what}: {}", said.text);
+            if said.code != 0 {
+                let said = trial.there.installer(trial.host, &["recover"]);
                 assert_eq!(said.code, 0, "{what}: {}", said.text);
             }
+            must(trial.host, &["umount", GENERATOR]);
+            KILLED
         }
-        self.as_before(what);
+    };
+    let by_itself = matches!(case.act, Act::Boot);
+    trial.settled(what, code, by_itself);
+    if by_itself {
+        fs::remove_file(&case.disk).unwrap();
     }
-
-    fn stand(&self) -> usize {
-        let said = self.there.installer(self.host, &["history", "--json"]).text;
-        let history: serde_json::Value = serde_json::from_str(&said).unwrap();
-        let transactions = history["transactions"].as_array().unwrap();
-        transactions.iter().filter(|one| one["standing"] == "committed").count()
-    }
-
-    fn after(&mut self, what: &str) {
-        let begun = Instant::now();
-        while self.there.installer(self.host, &["status"]).code != 0 {
-            let said = self.there.installer(self.host, &["status"]).text;
-            assert!(begun.elapsed() < HEALTHY, "{what}: not healthy:\n{said}");
-            thread::sleep(Duration::from_secs(1));
-        }
-        let again = self.there.installer(self.host, &["install", "--yes"]);
-        assert_eq!(again.code, 0, "{what}, again: {}", again.text);
-        assert!(again.text.contains("nothing to do"), "{what}, again: {}", again.text);
-        let back = self.there.installer(self.host, &["rollback", "--yes"]);
-        assert_eq!(back.code, 0, "{what}, rollback: {}", back.text);
-        self.as_before(what);
-    }
-
-    fn as_before(&mut self, what: &str) {
-        assert_eq!(self.differences(), Vec::new(), "{what}");
-    }
-
-    fn differences(&mut self) -> Vec<Difference> {
-        let found = Capture::diff(self.before, &self.host.capture().unwrap());
-        let lives = |found: &Difference| LIVES.iter().any(|place| found.name.starts_with(place));
-        found.into_iter().filter(|found| !lives(found)).collect()
-    }
-}
-
-/// That of a directory in which something of ours comes and goes that nothing else accounts for.
-fn is_time(found: &Difference) -> bool {
-    ["/var/lib", "/etc/systemd"].contains(&found.name.as_str()) && found.change.starts_with("mtime was ")
 }
 
 /// Every kind of fault at each effect, or the part of that which is wanted; a sample in the usual run.
@@ -373,7 +265,7 @@ fn kinds() -> Vec<&'static str> {
 /// `CHOM_CASES` of each kind, each at another effect.
 fn sample(effects: u64) -> Vec<Fault> {
     let kinds = kinds();
-    let many = kinds.len() * number("CHOM_CASES", 1).min(effects as usize);
+    let many = kinds.len() * matrix::cases(1).min(effects as usize);
     let mut seed = SEED;
     let mut faults = Vec::new();
     while faults.len() < many {
@@ -390,15 +282,6 @@ fn next(state: &mut u64) -> u64 {
     *state ^= *state >> 7;
     *state ^= *state << 17;
     *state
-}
-
-fn number(name: &str, usual: usize) -> usize {
-    env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
-}
-
-/// Hosts at once. They wait for their services half of the time.
-fn jobs() -> usize {
-    number("CHOM_JOBS", thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// A host with a disk of its own. The first boot writes what no later one does.

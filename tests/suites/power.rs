@@ -1,121 +1,117 @@
-//! The power fails in the middle of an installation, and what was not synced is lost: the host comes up by itself as it
-//! was before, with nothing of ours left on it, and nobody has to type a command. The usual run takes a few moments of the plan; `make test-faults`
-//! takes one in every step.
+//! The power of a virtual machine fails in the middle of an installation, and what was not synced is lost: the machine
+//! comes up by itself as it was before or as after, and nobody has to type a command. What stands outlives it too.
+//!
+//! The installation runs once and stands still before and after each effect; the disk of its machine is kept at some of
+//! these moments, a machine boots from each, recovers and is switched off, and what it left on the disk is compared on a
+//! throw-away host (see `chom_tests::machine`). The usual run takes two moments, `CHOM_CASES=100` as many.
 
 use std::fs;
-use std::iter;
-use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use chom_bundle::rehearse::{Capture, Host};
+use chom_bundle::rehearse::{Host, Survives};
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{Unpacked, bundle, must, on_disk, recovered, unpack};
+use chom_tests::fleet::{Unpacked, build, on_disk, scratch, unpack};
+use chom_tests::machine::{Machine, copy_disk};
 use chom_tests::matrix;
+use chom_tests::trial::{KILLED, Trial, effects, play};
 
-/// A run takes half a minute, a recovery less.
-const PATIENCE: Duration = Duration::from_secs(300);
+const INSTALL: &str = "chom-install install --yes --no-confirm";
 const PROGRAM: &str = "/var/lib/chom/chom-install";
+
+/// A disk, and when its power failed.
+struct Cut {
+    what: String,
+    disk: PathBuf,
+}
 
 #[test]
 fn the_power_fails_in_the_middle_of_an_installation() {
     on_disk(Suite::Trixie, |host| {
-        // The first boot of a host writes what no later one does.
-        host.reboot().unwrap();
-        let there = unpack(host, &bundle(Suite::Trixie));
-        let before = host.capture().unwrap();
-        let mut steps = 1;
-        for number in 0.. {
-            let Some(step) = moment(number, steps) else { break };
-            steps = cut_in(host, &there, step);
-            host.boot().unwrap();
-            recovered(host, &format!("step {step}"));
-            let differences = Capture::diff(&before, &host.capture().unwrap());
-            assert_eq!(differences, Vec::new(), "the power failed in step {step}");
-            let status = there.installer(host, &["status"]);
-            assert_eq!(status.code, 0, "{}", status.text);
-            assert!(
-                status.text.contains("was taken back") || status.text.contains("without"),
-                "{}",
-                status.text
-            );
-        }
-        // Nothing of all that is in the way of the next run, and neither unit nor notice stay after it.
-        let installed = there.installer(host, &["--yes", "--no-confirm"]);
-        assert_eq!(installed.code, 0, "{}", installed.text);
-        let left = must(
-            host,
-            &[
-                "sh",
-                "-c",
-                "find /run/motd.d -type f; ls -d /etc/systemd/system.attached /etc/systemd/system/chom-*; true",
-            ],
-        );
-        assert_eq!(left, "");
-        assert!(
-            !must(host, &["systemctl", "list-units", "--all", "--plain"]).contains("chom-recover.service")
-        );
-        // What stands outlives a power cut, and the copy of the program takes it back.
-        host.cut().unwrap();
-        host.boot().unwrap();
         let begun = Instant::now();
-        while there.installer(host, &["status"]).code != 0 {
-            // Its services start, and are scraped for the first time.
-            let said = there.installer(host, &["status"]).text;
-            assert!(begun.elapsed() < Duration::from_secs(120), "not healthy after a power cut:\n{said}");
-            thread::sleep(Duration::from_secs(1));
-        }
-        must(host, &[PROGRAM, "rollback", "--yes"]);
-        assert_eq!(
-            Capture::diff(&before, &host.capture().unwrap()),
-            Vec::new(),
-            "rolled back after a power cut"
+        let set = ["mentat.components.firewall.enabled=false"];
+        let there = unpack(host, &build(Suite::Trixie, &scratch("bundle-machine"), &set));
+        Machine::prepare(host);
+        let disks = host.folder().join("disks");
+        fs::create_dir(&disks).unwrap();
+        let bare = settled(host, &disks);
+        host.boot_from(&bare, &[]).unwrap();
+        let before = host.capture().unwrap();
+        let said = there.installer(host, &["install", "--yes", "--no-confirm", "--fault", "fail@0"]);
+        assert_eq!(said.code, 0, "{}", said.text);
+        host.cut().unwrap();
+        let (cuts, standing) = walk(host, &there, &bare, &disks, 2 * effects(&said));
+        let (number, there, before) = (cuts.len(), &there, &before);
+        outlives(host, &standing);
+        host.boot_from(&standing, &[]).unwrap();
+        Trial { host, there, before, standing: 0 }.settled("taken back after a power cut", KILLED, true);
+        host.cut().unwrap();
+        let rehearsal = &*host;
+        play(
+            cuts,
+            |cut| cut.what.clone(),
+            |host, Cut { what, disk }| {
+                let mut machine = Machine::boot(rehearsal, &disk);
+                machine.recovered(&what);
+                machine.off();
+                host.boot_from(&disk, &[]).unwrap();
+                fs::remove_file(&disk).unwrap();
+                Trial { host, there, before, standing: 0 }.settled(&what, KILLED, true);
+            },
         );
+        println!("{number} power cuts of a virtual machine, all survived, {} s", begun.elapsed().as_secs());
     });
 }
 
-/// The step in whose middle the power fails next, when so many are known.
-fn moment(number: usize, steps: usize) -> Option<usize> {
-    if let Some(part) = matrix::part() {
-        // The first one tells how many there are.
-        return iter::once(1).chain((2..=steps).filter(|step| part.has(*step))).nth(number);
+/// The disk of a host as a machine leaves it that has booted from it: the first boot writes what no later one does.
+fn settled(host: &Host, disks: &Path) -> PathBuf {
+    let disk = disks.join("bare");
+    host.keep_disk(Survives::Written, &disk).unwrap();
+    Machine::boot(host, &disk).off();
+    disk
+}
+
+/// Lets an installation run on a machine that boots from a copy of this disk, with so many moments in all, and keeps its
+/// disk at some of them; and the disk when it stands.
+fn walk(host: &Host, there: &Unpacked, bare: &Path, disks: &Path, moments: u64) -> (Vec<Cut>, PathBuf) {
+    let disk = disks.join("walked");
+    copy_disk(bare, &disk);
+    let mut machine = Machine::boot(host, &disk);
+    // What came before is not what this is about.
+    machine.must("sync");
+    let run = machine.walk("suite-run.service", &format!("{}/{INSTALL} --fault walk@1", there.folder));
+    let cases = matrix::cases(2) as u64;
+    let mut cuts = Vec::new();
+    let mut at = 1;
+    for case in 0..cases {
+        let wanted = 1 + moments * (2 * case + 1) / (2 * cases);
+        assert!(machine.go_on(&run, wanted - at), "the run ended before moment {wanted} of {moments}");
+        at = wanted;
+        let when = if at % 2 == 1 { "before" } else { "after" };
+        let what = format!("cut {when} effect {}", at.div_ceil(2));
+        let disk = disks.join(format!("cut-{at}"));
+        machine.keep_disk(&disk);
+        cuts.push(Cut { what, disk });
     }
-    [1, 2, steps / 4, steps / 2, steps - 1, steps].get(number).copied()
+    assert!(!machine.go_on(&run, 2 * moments), "more moments than can be");
+    let said = machine.must("cat /run/suite-run.service.log");
+    assert!(said.contains("installed and healthy"), "{said}");
+    machine.cut();
+    (cuts, disk)
 }
 
-/// Installs until the transaction's log names this step, and cuts the power. How many steps there are.
-fn cut_in(host: &mut Host, there: &Unpacked, step: usize) -> usize {
-    let before = logs(host).len();
-    // What an earlier boot has left unsynced is not what this is about.
-    must(host, &["sync", "-f", "/"]);
-    there.start(host, &["install", "--yes", "--no-confirm"]);
-    let begun = Instant::now();
-    let mark = format!("[{step}/");
-    let steps = loop {
-        if let Some(said) = there.ended(host) {
-            panic!("the run ended before step {step}: {}", said.text);
-        }
-        assert!(begun.elapsed() < PATIENCE, "the run did not come to step {step}");
-        let logs = logs(host);
-        let log = logs.get(before).map(|path| fs::read_to_string(path).unwrap_or_default());
-        let named = log.as_deref().and_then(|log| log.split_once(&mark)?.1.split_once(']'));
-        if let Some((steps, _)) = named {
-            break steps.parse().unwrap();
-        }
-        thread::sleep(Duration::from_millis(5));
-    };
-    // Not at the very beginning of it, and each time elsewhere.
-    thread::sleep(Duration::from_millis(7 * (step as u64 % 11)));
-    assert!(there.ended(host).is_none(), "step {step}: the run ended before the power failed");
-    host.cut().unwrap();
-    steps
-}
-
-fn logs(host: &Host) -> Vec<PathBuf> {
-    let dir = host.root().join("var/lib/chom/transactions");
-    let mut logs: Vec<PathBuf> = fs::read_dir(dir)
-        .map(|entries| entries.flatten().map(|entry| entry.path().join("log")).collect())
-        .unwrap_or_default();
-    logs.sort();
-    logs
+/// What stands outlives a power cut, and nothing of ours is in the way; the copy of the program takes it back.
+fn outlives(host: &Host, disk: &Path) {
+    let mut machine = Machine::boot(host, disk);
+    machine.recovered("it stands");
+    let left =
+        "ls -d /run/motd.d/* /etc/systemd/system.attached /etc/systemd/system/chom-* 2> /dev/null; true";
+    assert_eq!(machine.must(left), "");
+    let units = machine.must("systemctl list-units --all --plain");
+    assert!(!units.contains("chom-recover.service"), "{units}");
+    let healthy =
+        format!("n=0; until {PROGRAM} status; do n=$((n + 1)); [ $n -lt 120 ] || exit 1; sleep 1; done");
+    machine.must(&healthy);
+    machine.must(&format!("{PROGRAM} rollback --yes"));
+    machine.off();
 }

@@ -23,7 +23,7 @@ sleep 0.01; done";
 
 /// The words that run a program in a group of this name, as a prefix of its argv. The program replaces the shell, so it
 /// keeps the process id.
-pub(super) fn entering(group: &str) -> [String; 7] {
+pub fn entering(group: &str) -> [String; 7] {
     let script = format!(
         "{MOUNT} mkdir -p \"/sys/fs/cgroup/$0\"; echo $$ >\"/sys/fs/cgroup/$0/cgroup.procs\"; exec \"$@\""
     );
@@ -35,17 +35,17 @@ const FREEZE: &str = "cd /sys/fs/cgroup/\"$1\"; echo 1 >cgroup.freeze
 i=0; until grep -q '^frozen 1' cgroup.events; do i=$((i+1)); test $i -lt 1000; sleep 0.01; done";
 
 /// Stops everything in the group where it is.
-pub(super) fn freeze(group: &str) -> Result<(), RehearseError> {
+pub fn freeze(group: &str) -> Result<(), RehearseError> {
     within(group, FREEZE, "stop the processes of")
 }
 
 /// Lets it go on.
-pub(super) fn thaw(group: &str) -> Result<(), RehearseError> {
+pub fn thaw(group: &str) -> Result<(), RehearseError> {
     within(group, "echo 0 >/sys/fs/cgroup/\"$1\"/cgroup.freeze", "let go on")
 }
 
 /// Ends everything in the group, and the group. Not stopped by anything: it is how stopping is done.
-pub(super) fn end(group: &str) -> Result<(), RehearseError> {
+pub fn end(group: &str) -> Result<(), RehearseError> {
     within(group, END, "end the processes of")
 }
 

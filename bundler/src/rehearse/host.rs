@@ -138,6 +138,11 @@ impl Host {
         self.address
     }
 
+    /// The control group of its processes; what else belongs to it is in one beside, whose name begins so.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
     /// Where it lies on this machine.
     pub fn folder(&self) -> &Path {
         &self.folder

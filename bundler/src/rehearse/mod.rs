@@ -25,7 +25,7 @@ pub mod base;
 pub mod bundle;
 pub mod cancel;
 pub mod capture;
-mod cgroup;
+pub mod cgroup;
 mod disk;
 pub mod error;
 mod event;
