@@ -62,7 +62,7 @@ test-faults: dist ## every fault there is: each step, each effect of the real pr
 	CHOM_MATRIX=$(PART) bash tests/memory.sh cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults --test effects --test backup -- --nocapture
 
 .PHONY: test-power
-test-power: dist ## the power of a virtual machine fails a hundred times, and what was not synced is lost (an hour)
+test-power: dist ## the power of a virtual machine fails a hundred times, and what was not synced is lost (three quarters of an hour)
 	CHOM_CASES=100 bash tests/memory.sh cargo test --locked --target-dir $(TARGET) -p chom-tests --test power -- --nocapture
 
 .PHONY: fuzz
