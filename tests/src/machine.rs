@@ -32,10 +32,15 @@ const UNIT: &str = "\
 [Unit]
 Description=Does what the test asks for
 ConditionVirtualization=uml
+DefaultDependencies=no
+After=local-fs.target
+Before=sysinit.target shutdown.target
+Conflicts=shutdown.target
 [Service]
+ExecStartPre=/bin/sh /usr/local/sbin/suite-agent prepare
 ExecStart=/bin/sh /usr/local/sbin/suite-agent
 [Install]
-WantedBy=multi-user.target
+WantedBy=sysinit.target
 ";
 /// Lets a process that stands still go on to the next time, so often; 3 when it has ended.
 const GO_ON: &str = "
@@ -70,7 +75,7 @@ impl Machine {
         );
     }
 
-    /// Boots a disk, and waits until it does what it is asked. `host`: whose rehearsal the machine is a part of, and
+    /// Boots a disk, and waits until systemd has started everything. `host`: whose rehearsal the machine is a part of, and
     /// ends with.
     pub fn boot(host: &Host, disk: &Path) -> Self {
         let name = disk.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -101,6 +106,8 @@ impl Machine {
             .unwrap_or_else(|error| panic!("boot {name}: {error}"));
         let mut machine = Self { process, group, folder, disk: disk.to_owned(), asked: 0 };
         machine.await_file("up", UP);
+        let state = machine.ask("systemctl is-system-running --wait").text;
+        assert!(["running", "degraded"].contains(&state.trim()), "{state}: {}", machine.console());
         machine
     }
 
