@@ -7,7 +7,7 @@ set -euo pipefail
 cache=${CHOM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/chom}
 if [ "${CHOM_IN_MEMORY:-}" != yes ]; then
     mkdir -p "$cache/rehearse"
-    CHOM_IN_MEMORY=yes exec unshare --mount --propagation private "$0" "$@"
+    CHOM_IN_MEMORY=yes exec unshare --mount --propagation private "$(realpath "$0")" "$@"
 fi
 if ! command -v mkfs.xfs >/dev/null; then
     apt-get update -qq

@@ -84,7 +84,7 @@ impl Trial<'_> {
     }
 
     /// Waits until everything that stands answers.
-    pub fn healthy(&self, what: &str) {
+    fn healthy(&self, what: &str) {
         let begun = Instant::now();
         while self.there.installer(self.host, &["status"]).code != 0 {
             let said = self.there.installer(self.host, &["status"]).text;
@@ -94,7 +94,7 @@ impl Trial<'_> {
     }
 
     /// Nothing is different.
-    pub fn as_before(&mut self, what: &str) {
+    fn as_before(&mut self, what: &str) {
         assert_eq!(self.differences(), Vec::new(), "{what}");
     }
 
