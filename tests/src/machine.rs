@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chom_bundle::rehearse::{Host, cgroup};
+use chom_bundle::rehearse::{Cancel, Host, cgroup, duplicate};
 
 use crate::fleet::{RECOVERED, Said, shell};
 use crate::succeed;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(900);
 const LOOK: Duration = Duration::from_millis(20);
 /// More than the services of `mentat` need.
 const MEMORY: &str = "mem=1024M";
-/// Where Debian puts the modules of its kernel, and those that are wanted.
+/// Where Debian puts the modules of its kernel, and those that are wanted, in the order in which they are loaded.
 const MODULES: &str = "/usr/lib/uml/modules";
 const WANTED: [&str; 2] = ["lib/crc-ccitt.ko", "net/ipv6/ipv6.ko"];
 const AGENT: &str = include_str!("machine/agent.sh");
@@ -85,9 +85,10 @@ impl Machine {
             fs::create_dir_all(folder.join(part)).unwrap_or_else(|error| panic!("{part}: {error}"));
         }
         let modules = succeed(Command::new("find").args([MODULES, "-mindepth", "1", "-maxdepth", "1"]));
-        for module in WANTED.map(|name| Path::new(modules.trim()).join("kernel").join(name)) {
-            let to = folder.join(module.file_name().unwrap_or_default());
-            fs::copy(&module, to).unwrap_or_else(|error| panic!("{}: {error}", module.display()));
+        for (number, name) in WANTED.iter().enumerate() {
+            let module = Path::new(modules.trim()).join("kernel").join(name);
+            fs::copy(&module, folder.join(format!("{number}.ko")))
+                .unwrap_or_else(|error| panic!("{}: {error}", module.display()));
         }
         let said = File::create(folder.join("console")).unwrap_or_else(|error| panic!("console: {error}"));
         let words = cgroup::entering(&group);
@@ -152,7 +153,7 @@ impl Machine {
     /// in its memory. The machine goes on, and knows nothing of it.
     pub fn keep_disk(&self, to: &Path) {
         cgroup::freeze(&self.group).unwrap_or_else(|error| panic!("{error}"));
-        copy_disk(&self.disk, to);
+        duplicate(&self.disk, to, &Cancel::default()).unwrap_or_else(|error| panic!("{error}"));
         cgroup::thaw(&self.group).unwrap_or_else(|error| panic!("{error}"));
     }
 
@@ -209,11 +210,6 @@ impl Machine {
         self.process.wait().unwrap_or_else(|error| panic!("{error}"));
         fs::remove_dir_all(&self.folder).unwrap_or_else(|error| panic!("{error}"));
     }
-}
-
-/// Copies the disk of a machine or host that is switched off or stands still.
-pub fn copy_disk(from: &Path, to: &Path) {
-    succeed(Command::new("cp").args(["--sparse=always", "--reflink=auto"]).args([from, to]));
 }
 
 impl Drop for Machine {

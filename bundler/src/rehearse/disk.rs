@@ -72,8 +72,9 @@ pub(super) fn replace(folder: &Path, disk: &Path) -> Result<(), RehearseError> {
     fs::rename(disk, folder.join(DISK)).map_err(RehearseError::io("rename", disk))
 }
 
-/// Nothing but a note where the file system can share what is the same.
-fn duplicate(from: &Path, to: &Path, cancel: &Cancel) -> Result<(), RehearseError> {
+/// Copies the disk of a host that is switched off or stands still: nothing but a note where the file system can share
+/// what is the same.
+pub fn duplicate(from: &Path, to: &Path, cancel: &Cancel) -> Result<(), RehearseError> {
     Tool::new("cp")
         .args(["--sparse=always", "--reflink=auto"])
         .args([from, to])

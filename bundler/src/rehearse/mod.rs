@@ -44,7 +44,7 @@ pub mod tool;
 
 pub use cancel::Cancel;
 pub use capture::Capture;
-pub use disk::Survives;
+pub use disk::{Survives, duplicate};
 pub use error::RehearseError;
 pub use host::{Host, HostPlan};
 pub use lab::{Lab, LabOptions};

@@ -5,8 +5,8 @@ if [ "$1" = prepare ]; then
     mkdir -p /run/agent
     mount -t hostfs none /run/agent
     # Nobody else loads them here, for a minimal Debian has no program for it, and services want IPv6 when they start.
-    for module in crc-ccitt ipv6; do
-        perl -e 'open my $file, "<", shift or die $!; my $words = ""; syscall(313, fileno $file, $words, 0) == 0 or die $!' /run/agent/$module.ko
+    for module in /run/agent/*.ko; do
+        perl -e 'open my $file, "<", shift or die $!; my $words = ""; syscall(313, fileno $file, $words, 0) == 0 or die $!' "$module"
     done
     exit
 fi
