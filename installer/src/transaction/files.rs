@@ -114,16 +114,22 @@ impl Files {
     pub fn establish(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
         let parent = self.root.parent().unwrap_or_else(HostPath::root);
         let _alone = alone(sys, &parent)?;
-        if sys.meta(&self.root)?.is_none() {
-            let mtime = sys.meta(&parent)?.map_or(private(0).mtime, |meta| meta.mtime);
-            self.make(sys, &Attrs { mtime, ..private(0o700) })?;
-        }
-        let (own, above) = (sys.meta(&self.root)?, sys.meta(&parent)?);
-        if let (true, Some(own), Some(above)) = (sys.list(&self.root)?.is_empty(), own, above)
+        match (sys.meta(&self.root)?, sys.meta(&parent)?) {
+            (None, above) => {
+                let mtime = above.map_or(private(0).mtime, |meta| meta.mtime);
+                let made = self.make(sys, &Attrs { mtime, ..private(0o700) });
+                // Also when it could not be made: it may have been there for a moment.
+                let timed = set_mtime(sys, &parent, mtime);
+                made.and(timed)?;
+            }
             // One that somebody else has made, such as the top of a file system, knows nothing of its parent.
-            && (own.dev, own.uid, own.mode) == (above.dev, 0, private(0o700).mode)
-        {
-            set_mtime(sys, &parent, own.mtime)?;
+            (Some(own), Some(above))
+                if (own.dev, own.uid, own.mode) == (above.dev, 0, private(0o700).mode)
+                    && sys.list(&self.root)?.is_empty() =>
+            {
+                set_mtime(sys, &parent, own.mtime)?;
+            }
+            _ => {}
         }
         for name in ["objects", "transactions", "attic"] {
             let dir = self.join(name)?;
@@ -140,21 +146,28 @@ impl Files {
         };
         let (elsewhere, staged) = (parse("/var/tmp")?, parse(&format!("/var/tmp/{TEMPORARY}state"))?);
         if let Some(before) = sys.meta(&elsewhere)? {
-            remove_tree(sys, &staged)?;
-            sys.effect(&Effect::MakeDir { path: &staged, attrs })?;
-            let moved = sys.effect(&Effect::Rename { from: &staged, to: &self.root });
-            if moved.is_err() {
-                remove_tree(sys, &staged)?;
-            }
-            set_mtime(sys, &elsewhere, before.mtime)?;
+            let moved = self.move_in(sys, &staged, attrs);
+            let timed = set_mtime(sys, &elsewhere, before.mtime);
             match moved {
                 // It is on another file system.
-                Err(error) if error.crosses_devices() => {}
-                moved => return moved.map(drop),
+                Err(error) if error.crosses_devices() => timed?,
+                moved => return moved.and(timed),
             }
         }
         sys.effect(&Effect::MakeDir { path: &self.root, attrs })?;
         Ok(())
+    }
+
+    /// Makes it elsewhere, and moves it to its place.
+    fn move_in(&self, sys: &mut dyn Sys, staged: &HostPath, attrs: &Attrs) -> Result<(), SysError> {
+        remove_tree(sys, staged)?;
+        let moved = sys
+            .effect(&Effect::MakeDir { path: staged, attrs })
+            .and_then(|_| sys.effect(&Effect::Rename { from: staged, to: &self.root }));
+        match moved {
+            Ok(_) => Ok(()),
+            Err(error) => remove_tree(sys, staged).and(Err(error)),
+        }
     }
 
     fn join(&self, name: &str) -> Result<HostPath, SysError> {
@@ -180,12 +193,14 @@ fn alone(sys: &dyn Sys, dir: &HostPath) -> Result<File, SysError> {
     }
 }
 
+/// Tried twice: once this process has ended, nobody may know what the time was.
 fn set_mtime(sys: &mut dyn Sys, dir: &HostPath, mtime: Stamp) -> Result<(), SysError> {
     match sys.attrs(dir)? {
         Some(attrs) if attrs.mtime != mtime => {
-            sys.effect(&Effect::SetAttrs { path: dir, attrs: &Attrs { mtime, ..attrs } })?;
+            let attrs = Attrs { mtime, ..attrs };
+            let effect = Effect::SetAttrs { path: dir, attrs: &attrs };
+            sys.effect(&effect).or_else(|_| sys.effect(&effect)).map(drop)
         }
-        _ => {}
+        _ => Ok(()),
     }
-    Ok(())
 }

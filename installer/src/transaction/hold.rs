@@ -168,6 +168,7 @@ impl Explain for Busy {
 mod tests {
     use super::*;
     use crate::sys::RealSys;
+    use crate::sys::fault::{Fault, FaultSys};
 
     #[test]
     fn one_run_at_a_time_and_the_other_is_named() {
@@ -224,12 +225,28 @@ mod tests {
 
     #[test]
     fn making_the_state_directory_leaves_its_parent_as_it_was() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("var/lib")).unwrap();
-        let mut sys = RealSys::new(dir.path());
-        let parent = "/var/lib".parse().unwrap();
-        let before = sys.attrs(&parent).unwrap();
-        Files::standard().unwrap().establish(&mut sys).unwrap();
-        assert_eq!(sys.attrs(&parent).unwrap(), before);
+        for (faulty, places) in [&["var/lib", "var/tmp"][..], &["var/lib"]].into_iter().flat_map(with_faults)
+        {
+            let dir = tempfile::tempdir().unwrap();
+            for place in places {
+                std::fs::create_dir_all(dir.path().join(place)).unwrap();
+            }
+            let mut sys = FaultSys::new(dir.path(), faulty);
+            let files = Files::standard().unwrap();
+            let times = |sys: &FaultSys| -> Vec<_> {
+                places.iter().map(|place| sys.attrs(&format!("/{place}").parse().unwrap()).unwrap()).collect()
+            };
+            let before = times(&sys);
+            let made = files.establish(&mut sys);
+            assert_eq!(times(&sys), before, "{faulty:?}, {places:?}: {made:?}");
+            files.establish(&mut FaultSys::new(dir.path(), Fault::None)).unwrap();
+            assert_eq!(times(&sys), before, "{faulty:?}, {places:?}, and again");
+        }
+    }
+
+    /// None, and each kind that the process outlives at each effect that there may be.
+    fn with_faults<'a>(places: &'a [&'a str]) -> impl Iterator<Item = (Fault, &'a [&'a str])> {
+        let at = |at| [Fault::Fail(at), Fault::Deny(at), Fault::Full(at)];
+        std::iter::once(Fault::None).chain((1..12).flat_map(at)).map(move |fault| (fault, places))
     }
 }

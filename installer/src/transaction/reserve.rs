@@ -142,8 +142,14 @@ fn keeping_time(sys: &mut dyn Sys, dir: &HostPath, effect: Effect<'_>) -> Result
     let attrs: Option<Attrs> = sys.attrs(dir)?;
     let back = attrs.as_ref().map(|attrs| Effect::SetAttrs { path: dir, attrs });
     let effects: Vec<Effect<'_>> = std::iter::once(effect).chain(back).collect();
-    sys.effect(&Effect::Batch(&effects))?;
-    Ok(())
+    let done = sys.effect(&Effect::Batch(&effects));
+    if done.is_err()
+        && let Some(back) = effects.get(1)
+    {
+        // Once more: what the time was is known here only. The error that is told is the first one.
+        let _told_already = sys.effect(back);
+    }
+    done.map(drop)
 }
 
 #[cfg(test)]
