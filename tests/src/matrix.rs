@@ -3,6 +3,7 @@
 //! sample of the usual run.
 
 use std::env;
+use std::ops::RangeInclusive;
 use std::thread;
 
 /// A part of a complete matrix.
@@ -38,6 +39,19 @@ pub fn part() -> Option<Part> {
     part
 }
 
+/// The effects that are wanted of a part, so that a case can be seen again: `CHOM_EFFECTS=3-8`.
+pub fn effects() -> RangeInclusive<u64> {
+    let Ok(wanted) = env::var("CHOM_EFFECTS") else { return 1..=u64::MAX };
+    range(&wanted)
+        .unwrap_or_else(|| panic!("CHOM_EFFECTS is `{wanted}`: the first and the last, such as `3-8`"))
+}
+
+fn range(text: &str) -> Option<RangeInclusive<u64>> {
+    let (first, last) = text.split_once('-')?;
+    let range = first.parse().ok()?..=last.parse().ok()?;
+    (!range.is_empty()).then_some(range)
+}
+
 /// How many cases of each kind a sample has: `CHOM_CASES`.
 pub fn cases(usual: usize) -> usize {
     number("CHOM_CASES", usual)
@@ -71,6 +85,10 @@ mod tests {
             let kinds: BTreeSet<usize> =
                 (0..500).filter(|case| part.has(*case)).map(|case| case % 5).collect();
             assert_eq!(kinds.len(), 5, "part {number} of 10 has {kinds:?} of five kinds");
+        }
+        assert_eq!(range("3-8"), Some(3..=8));
+        for wrong in ["", "3", "8-3", "a-b"] {
+            assert_eq!(range(wrong), None, "{wrong}");
         }
         for wrong in ["", "all", "0/3", "4/3", "1/0", "1", "a/b"] {
             assert_eq!(Part::parse(wrong), None, "{wrong}");

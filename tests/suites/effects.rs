@@ -7,7 +7,8 @@
 //!
 //! The usual run takes a seeded sample. `CHOM_CASES=n` takes n effects of each kind; `CHOM_MATRIX=full` every effect, and
 //! `CHOM_MATRIX=3/24` a part of that: every kind of fault at each effect, and in the recovery of two that were killed
-//! the kinds by turns at each of its effects. `CHOM_KINDS=cut,fail` takes some kinds only.
+//! the kinds by turns at each of its effects. `CHOM_KINDS=cut,fail` takes some kinds only, `CHOM_EFFECTS=3-8` some
+//! effects.
 
 use std::env;
 use std::fs;
@@ -242,24 +243,21 @@ fn try_out(trial: &mut Trial<'_>, case: &Case) {
 
 /// Every kind of fault at each effect, or the part of that which is wanted; a sample in the usual run.
 fn each(effects: u64) -> Vec<Fault> {
-    match matrix::part() {
-        Some(part) => {
-            let all = (1..=effects).flat_map(|at| kinds().into_iter().map(move |kind| (kind, at)));
-            (0..).zip(all).filter(|(number, _)| part.has(*number)).map(|(_, fault)| fault).collect()
-        }
-        None => sample(effects),
-    }
+    let all = (1..=effects).flat_map(|at| kinds().into_iter().map(move |kind| (kind, at)));
+    of_these(all).unwrap_or_else(|| sample(effects))
 }
 
 /// The kinds by turns.
 fn in_turn(effects: u64) -> Vec<Fault> {
-    match matrix::part() {
-        Some(part) => {
-            let all = (1..=effects).zip(kinds().into_iter().cycle()).map(|(at, kind)| (kind, at));
-            (0..).zip(all).filter(|(number, _)| part.has(*number)).map(|(_, fault)| fault).collect()
-        }
-        None => sample(effects),
-    }
+    let all = (1..=effects).zip(kinds().into_iter().cycle()).map(|(at, kind)| (kind, at));
+    of_these(all).unwrap_or_else(|| sample(effects))
+}
+
+/// Those that are wanted; none in the usual run.
+fn of_these(all: impl Iterator<Item = Fault>) -> Option<Vec<Fault>> {
+    let (part, effects) = (matrix::part()?, matrix::effects());
+    let all = (0..).zip(all).filter(|(number, (_, at))| part.has(*number) && effects.contains(at));
+    Some(all.map(|(_, fault)| fault).collect())
 }
 
 /// Some that are wanted, or all.
