@@ -57,7 +57,7 @@ test: dist ## every test of the usual run, on real Debian hosts
 	cargo test --workspace --locked --no-fail-fast --target-dir $(TARGET)
 
 .PHONY: test-faults
-test-faults: dist ## every fault there is: each step, each effect of the real program, each power cut, 2,000 random runs (a day; PART=3/24 takes a part)
+test-faults: dist ## every fault there is: each step, each effect of the real program, each power cut, 2,000 random runs (about eight hours; PART=3/24 takes a part)
 	CHOM_MATRIX=$(PART) cargo test --locked --target-dir $(TARGET) -p chom-install
 	CHOM_MATRIX=$(PART) bash tests/memory.sh cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults --test effects --test backup -- --nocapture
 

@@ -1,5 +1,5 @@
 //! How much of a complete matrix a run takes. `CHOM_MATRIX=full` is all of it; `CHOM_MATRIX=3/24` is the third of 24
-//! parts of about the same size, so that what takes a day can be seen piece by piece. Without it, a suite takes the
+//! parts of about the same size, so that what takes hours can be seen piece by piece. Without it, a suite takes the
 //! sample of the usual run.
 
 use std::env;
