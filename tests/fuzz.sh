@@ -29,6 +29,8 @@ export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 
 export CARGO_TARGET_DIR=$PWD/fuzz/target
+# cargo-fuzz would change the lock without a word.
+cargo fetch --quiet --locked --manifest-path fuzz/Cargo.toml
 cargo +nightly fuzz build
 for target in "${targets[@]}"; do
     mkdir -p "fuzz/target/found/$target" "fuzz/artifacts/$target"
