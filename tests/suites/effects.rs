@@ -107,6 +107,8 @@ impl<'a> Scene<'a> {
         let said = self.there.installer(self.host, &[&INSTALL[..], &["--fault", &fault]].concat());
         assert_eq!(said.code, KILLED, "{}", said.text);
         self.host.keep_disk(Survives::Written, &disk).unwrap();
+        // After a boot, as in each case: what runs then and did not before is put back as well.
+        alone(self.host, &disk);
         let counting = self.there.installer(self.host, &["recover", "--fault", "fail@0"]);
         assert_eq!(counting.code, 0, "{}", counting.text);
         let wanted = wanted(effects(&counting));
