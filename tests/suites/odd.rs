@@ -12,6 +12,8 @@ use chom_tests::fleet::{Said, Unpacked, must, on_host, shell, shop, unpack};
 
 static SHOP: LazyLock<PathBuf> = LazyLock::new(|| shop("odd", &[]));
 const INSTALL: [&str; 2] = ["--yes", "--no-confirm"];
+/// Where these hosts have file systems of their own, now and then.
+const MOUNTS: &str = "/opt/shop/bin/inner /opt/shop/bin /etc/passwd /srv/shop /var/lib/chom";
 
 fn says(said: &Said, code: i32, words: &[&str]) {
     assert_eq!(said.code, code, "{}", said.text);
@@ -20,13 +22,27 @@ fn says(said: &Said, code: i32, words: &[&str]) {
     }
 }
 
+/// Runs a script that mounts or unmounts, and waits until systemd has seen that: it looks some time later, and a host
+/// would differ from itself.
+fn mounting(host: &Host, script: &[&str]) {
+    shell(host, script);
+    let known = format!(
+        "for path in {MOUNTS}; do unit=$(systemd-escape --path --suffix=mount $path); n=0
+         until [ \"$(awk -v path=$path '$5 == path {{ there = 1 }} END {{ print there ? \"active\" : \"inactive\" }}' \\
+            /proc/self/mountinfo)\" = \"$(systemctl is-active $unit)\" ]; do
+             n=$((n + 1)); [ $n -lt 200 ] || exit 1; sleep 0.05
+         done; done"
+    );
+    shell(host, &[&known]);
+}
+
 fn refused(host: &mut Host, there: &Unpacked, spoil: &[&str], mend: &[&str], words: &[&str]) {
-    shell(host, spoil);
+    mounting(host, spoil);
     let before = host.capture().unwrap();
     let said = there.installer(host, &INSTALL);
     says(&said, 3, &[words, &["host is now: unchanged"]].concat());
     assert_eq!(Capture::diff(&before, &host.capture().unwrap()), Vec::new(), "{spoil:?} changed the host");
-    shell(host, mend);
+    mounting(host, mend);
 }
 
 #[test]
@@ -57,7 +73,10 @@ fn file_systems_in_the_way_are_found_before_anything_happens() {
             &["/etc/passwd is a mount point"],
         );
         // A directory of another file system is written into, and all of it comes back.
-        shell(host, &["mkdir -p /srv/shop; mount -t tmpfs tmpfs /srv/shop; echo theirs > /srv/shop/theirs"]);
+        mounting(
+            host,
+            &["mkdir -p /srv/shop; mount -t tmpfs tmpfs /srv/shop; echo theirs > /srv/shop/theirs"],
+        );
         let list = "find /srv/shop -printf '%p %m %U %s\n' | sort; cat /srv/shop/theirs";
         let before = (host.capture().unwrap(), shell(host, &[list]));
         says(&there.installer(host, &INSTALL), 0, &["installed and healthy"]);
