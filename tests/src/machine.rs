@@ -28,6 +28,8 @@ const MEMORY: &str = "mem=1024M";
 const MODULES: &str = "/usr/lib/uml/modules";
 const WANTED: [&str; 2] = ["lib/crc-ccitt.ko", "net/ipv6/ipv6.ko"];
 const AGENT: &str = include_str!("machine/agent.sh");
+/// What its kernel needs on a processor with more registers than it knows.
+const REGISTERS: &str = include_str!("machine/registers.c");
 const UNIT: &str = "\
 [Unit]
 Description=Does what the test asks for
@@ -90,11 +92,15 @@ impl Machine {
             fs::copy(&module, folder.join(format!("{number}.ko")))
                 .unwrap_or_else(|error| panic!("{}: {error}", module.display()));
         }
+        let (source, registers) = (folder.join("registers.c"), folder.join("registers.so"));
+        fs::write(&source, REGISTERS).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+        succeed(Command::new("gcc").args(["-O2", "-shared", "-fPIC", "-o"]).args([&registers, &source]));
         let said = File::create(folder.join("console")).unwrap_or_else(|error| panic!("console: {error}"));
         let words = cgroup::entering(&group);
         let [program, words @ ..] = &words;
         let process = Command::new(program)
             .args(words)
+            .env("LD_PRELOAD", &registers)
             // A machine does not outlive who watches it.
             .args(["setpriv", "--pdeathsig=KILL", "linux.uml", "root=/dev/ubda", "rw", MEMORY])
             .arg(format!("ubda={}", disk.display()))
