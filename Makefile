@@ -73,6 +73,7 @@ fuzz: ## every reader of foreign bytes under a fuzzer, SECONDS each (600)
 lint: | setup ## formatting, clippy, links in the docs, house rules
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --target-dir $(TARGET) -- -D warnings
+	@# The fuzzers' lock is of a workspace of its own, which nothing else here reads.
 	cargo fetch --quiet --locked --manifest-path fuzz/Cargo.toml
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --quiet --workspace --no-deps --document-private-items --locked --target-dir $(TARGET)
 	bash tests/house.sh

@@ -197,6 +197,24 @@ pub fn shell(host: &Host, lines: &[&str]) -> String {
     must(host, &["sh", "-e", "-c", &lines.join("\n")])
 }
 
+/// Waits until systemd has seen what is mounted at these paths now and what no longer is. It looks at the kernel's mounts
+/// some time later, and a host would differ from itself.
+pub fn mounts_seen(host: &Host, paths: &[&str]) {
+    let mounted = "awk -v path=$path '$5 == path { there = 1 } END { exit !there }' /proc/self/mountinfo";
+    shell(
+        host,
+        &[
+            &format!("for path in {}; do", paths.join(" ")),
+            "unit=$(systemd-escape --path --suffix=mount $path); n=0",
+            &format!(
+                "until [ $({mounted} && echo active || echo inactive) = $(systemctl is-active $unit) ]; do"
+            ),
+            "n=$((n + 1)); [ $n -lt 200 ] || exit 1; sleep 0.05",
+            "done; done",
+        ],
+    );
+}
+
 /// Waits until the host has taken back by itself what was cut off.
 pub fn recovered(host: &Host, what: &str) {
     let said = host

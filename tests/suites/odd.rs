@@ -8,12 +8,13 @@ use std::sync::LazyLock;
 
 use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{Said, Unpacked, must, on_host, shell, shop, unpack};
+use chom_tests::fleet::{Said, Unpacked, mounts_seen, must, on_host, shell, shop, unpack};
 
 static SHOP: LazyLock<PathBuf> = LazyLock::new(|| shop("odd", &[]));
 const INSTALL: [&str; 2] = ["--yes", "--no-confirm"];
 /// Where these hosts have file systems of their own, now and then.
-const MOUNTS: &str = "/opt/shop/bin/inner /opt/shop/bin /etc/passwd /srv/shop /var/lib/chom";
+const MOUNTS: [&str; 5] =
+    ["/opt/shop/bin/inner", "/opt/shop/bin", "/etc/passwd", "/srv/shop", "/var/lib/chom"];
 
 fn says(said: &Said, code: i32, words: &[&str]) {
     assert_eq!(said.code, code, "{}", said.text);
@@ -22,18 +23,10 @@ fn says(said: &Said, code: i32, words: &[&str]) {
     }
 }
 
-/// Runs a script that mounts or unmounts, and waits until systemd has seen that: it looks some time later, and a host
-/// would differ from itself.
+/// Runs a script that mounts or unmounts.
 fn mounting(host: &Host, script: &[&str]) {
     shell(host, script);
-    let known = format!(
-        "for path in {MOUNTS}; do unit=$(systemd-escape --path --suffix=mount $path); n=0
-         until [ \"$(awk -v path=$path '$5 == path {{ there = 1 }} END {{ print there ? \"active\" : \"inactive\" }}' \\
-            /proc/self/mountinfo)\" = \"$(systemctl is-active $unit)\" ]; do
-             n=$((n + 1)); [ $n -lt 200 ] || exit 1; sleep 0.05
-         done; done"
-    );
-    shell(host, &[&known]);
+    mounts_seen(host, &MOUNTS);
 }
 
 fn refused(host: &mut Host, there: &Unpacked, spoil: &[&str], mend: &[&str], words: &[&str]) {
