@@ -28,8 +28,9 @@ const MEMORY: &str = "mem=1024M";
 const MODULES: &str = "/usr/lib/uml/modules";
 const WANTED: [&str; 2] = ["lib/crc-ccitt.ko", "net/ipv6/ipv6.ko"];
 const AGENT: &str = include_str!("machine/agent.sh");
-/// What its kernel needs on a processor with more registers than it knows.
+/// What its kernel needs on a processor with more registers than it knows, and the library that is made of it.
 const REGISTERS: &str = include_str!("machine/registers.c");
+const LOADED: &str = "registers.so";
 const UNIT: &str = "\
 [Unit]
 Description=Does what the test asks for
@@ -65,8 +66,12 @@ pub struct Machine {
 pub struct Walker(String);
 
 impl Machine {
-    /// Lays the agent on a host's disk, for a machine that boots from it.
+    /// Lays the agent on a host's disk, for a machine that boots from it, and beside it what its kernel needs.
     pub fn prepare(host: &Host) {
+        let source = host.folder().join("registers.c");
+        fs::write(&source, REGISTERS).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+        let loaded = host.folder().join(LOADED);
+        succeed(Command::new("gcc").args(["-O2", "-shared", "-fPIC", "-o"]).args([&loaded, &source]));
         shell(
             host,
             &[
@@ -92,15 +97,12 @@ impl Machine {
             fs::copy(&module, folder.join(format!("{number}.ko")))
                 .unwrap_or_else(|error| panic!("{}: {error}", module.display()));
         }
-        let (source, registers) = (folder.join("registers.c"), folder.join("registers.so"));
-        fs::write(&source, REGISTERS).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
-        succeed(Command::new("gcc").args(["-O2", "-shared", "-fPIC", "-o"]).args([&registers, &source]));
         let said = File::create(folder.join("console")).unwrap_or_else(|error| panic!("console: {error}"));
         let words = cgroup::entering(&group);
         let [program, words @ ..] = &words;
         let process = Command::new(program)
             .args(words)
-            .env("LD_PRELOAD", &registers)
+            .env("LD_PRELOAD", host.folder().join(LOADED))
             // A machine does not outlive who watches it.
             .args(["setpriv", "--pdeathsig=KILL", "linux.uml", "root=/dev/ubda", "rw", MEMORY])
             .arg(format!("ubda={}", disk.display()))
