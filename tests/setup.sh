@@ -19,7 +19,8 @@ missing=()
 for program in "${!brings[@]}"; do
     command -v "$program" >/dev/null || missing+=("${brings[$program]}")
 done
-# A cross compiler without its headers is there and useless.
+# A compiler without its headers is there and useless.
+[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 [ -e /usr/aarch64-linux-gnu/include/stdio.h ] || missing+=(libc6-dev-arm64-cross)
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -30,8 +31,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     else
         echo "setup: missing: ${missing[*]}" >&2
         echo "hint: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
-        # Without the cross compiler nothing can be built; without the rest only rehearsals are impossible.
-        case " ${missing[*]} " in *" gcc "*|*" gcc-aarch64-linux-gnu "*|*" libc6-dev-arm64-cross "*) exit 1 ;; esac
+        # Without the compilers nothing can be built; without the rest only rehearsals are impossible.
+        case " ${missing[*]} " in *" gcc "*|*" gcc-aarch64-linux-gnu "*|*" libc6-dev"*) exit 1 ;; esac
     fi
 fi
 
