@@ -1,9 +1,7 @@
 //! One rehearsed host: a minimal Debian with systemd as init and sshd, booted over a base system, with an own
 //! network namespace and no way out. Owns its folder, its network and its power switch.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,8 +17,9 @@ use super::disk::{self, Survives};
 use super::error::RehearseError;
 use super::lab::NET6;
 use super::netns::{Hold, Netns};
-use super::nspawn::{Boot, Nspawn, Root};
+use super::nspawn::{Boot, Nspawn};
 use super::reach::{Access, inside};
+use super::root::{self, Root};
 use super::tool::{Ran, Stream, Tool};
 
 /// How long a host may take to come up. It takes half a second; a busy machine gets its time.
@@ -373,46 +372,10 @@ impl Host {
         RehearseError::Boot { host: self.name().to_string(), waited: UP, why }
     }
 
-    /// A root file system over the base, with what makes this host itself: name, keys, and who may log in.
     fn make_root(&self) -> Result<(), RehearseError> {
-        let root = self.folder.join("root");
-        for folder in [&self.folder, &root, &self.folder.join("upper"), &self.folder.join("work")] {
-            fs::create_dir(folder).map_err(RehearseError::io("make", folder))?;
-        }
-        let upper = if self.root == Root::Overlay {
-            let link = self.folder.join("base");
-            symlink(&self.base.root, &link).map_err(RehearseError::io("make", &link))?;
-            like(&self.base.root, &self.folder.join("upper"))?;
-            self.folder.join("upper")
-        } else {
-            fs::remove_dir(&root).map_err(RehearseError::io("remove", &root))?;
-            Tool::new("cp")
-                .args(["-a", "--reflink=auto", "--"])
-                .args([&self.base.root, &root])
-                .limit(Duration::from_secs(300))
-                .succeed(&self.cancel)
-                .map_err(RehearseError::tool("copy the base system"))?;
-            root
-        };
-        let seed = Seed { root: &upper, base: &self.base.root };
-        let name = self.name();
-        seed.put("etc/hostname", 0o644, &format!("{name}\n"))?;
-        seed.put("etc/hosts", 0o644, &format!("127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n::1\tlocalhost\n"))?;
-        // An empty list means the loopback, which refuses at once: no name is found, and nobody waits for it.
-        seed.put("etc/resolv.conf", 0o644, "")?;
-        if let Some(id) = &self.plan.machine_id {
-            seed.put("etc/machine-id", 0o444, &format!("{id}\n"))?;
-        }
-        seed.folder("root/.ssh", 0o700)?;
-        seed.put("root/.ssh/authorized_keys", 0o600, &self.access.public_key()?)?;
-        seed.folder("etc/ssh", 0o755)?;
-        Tool::new("ssh-keygen")
-            .args(["-A", "-f"])
-            .arg(&upper)
-            .succeed(&self.cancel)
-            .map_err(RehearseError::tool("make the host's ssh keys"))?;
-        let key = upper.join("etc/ssh/ssh_host_ed25519_key.pub");
-        let key = fs::read_to_string(&key).map_err(RehearseError::io("read", &key))?;
+        let layer = self.root.make(&self.folder, &self.base.root, &self.cancel)?;
+        let key =
+            root::settle(&layer, &self.base.root, &self.plan, &self.access.public_key()?, &self.cancel)?;
         self.access.know(self.address, &key)?;
         if self.root == Root::Disk {
             disk::make(&self.folder, &self.cancel)?;
@@ -423,45 +386,4 @@ impl Host {
 
 fn one(address: &IpAddr) -> String {
     format!("{address}/{}", if address.is_ipv6() { 128 } else { 32 })
-}
-
-/// Writes into a root file system that lies over a base: a folder made here keeps the looks of the base's.
-struct Seed<'a> {
-    root: &'a Path,
-    base: &'a Path,
-}
-
-impl Seed<'_> {
-    fn put(&self, path: &str, mode: u32, text: &str) -> Result<(), RehearseError> {
-        if let Some(parent) = Path::new(path).parent() {
-            self.folder(&parent.to_string_lossy(), 0o755)?;
-        }
-        let path = self.root.join(path);
-        fs::write(&path, text).map_err(RehearseError::io("write", &path))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
-            .map_err(RehearseError::io("chmod", &path))
-    }
-
-    fn folder(&self, path: &str, mode: u32) -> Result<(), RehearseError> {
-        if let Some(parent) = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            self.folder(&parent.to_string_lossy(), 0o755)?;
-        }
-        let made = self.root.join(path);
-        if made.is_dir() {
-            return Ok(());
-        }
-        fs::create_dir(&made).map_err(RehearseError::io("make", &made))?;
-        let model = self.base.join(path);
-        if model.is_dir() {
-            return like(&model, &made);
-        }
-        fs::set_permissions(&made, fs::Permissions::from_mode(mode))
-            .map_err(RehearseError::io("chmod", &made))
-    }
-}
-
-fn like(model: &Path, folder: &Path) -> Result<(), RehearseError> {
-    let about = fs::metadata(model).map_err(RehearseError::io("read", model))?;
-    chown(folder, Some(about.uid()), Some(about.gid())).map_err(RehearseError::io("chown", folder))?;
-    fs::set_permissions(folder, about.permissions()).map_err(RehearseError::io("chmod", folder))
 }

@@ -38,6 +38,7 @@ mod netns;
 mod nspawn;
 mod reach;
 pub mod report;
+mod root;
 pub mod run;
 pub mod talk;
 pub mod tool;

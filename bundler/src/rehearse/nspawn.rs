@@ -17,6 +17,7 @@ use super::cancel::Cancel;
 use super::cgroup;
 use super::error::RehearseError;
 use super::netns::leash;
+use super::root::Root;
 use super::tool::Tool;
 
 /// `$1` is the host's folder. `volatile` leaves out the syncs of a host that nobody will miss; its mark must go before
@@ -43,17 +44,6 @@ pub(super) struct Boot<'a> {
     pub kept: bool,
     /// For its first process.
     pub words: &'a [&'a str],
-}
-
-/// What the root file system of a host is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Root {
-    /// Laid over the base system.
-    Overlay,
-    /// A copy of it.
-    Copy,
-    /// A file system of its own, in a file.
-    Disk,
 }
 
 /// A running container.
