@@ -1,8 +1,6 @@
 //! Who holds dpkg's lock, from the kernel's table of locks.
 
-use chom_format::HostPath;
-
-use crate::sys::{Sys, SysError};
+use crate::sys::{Sys, SysError, named, text_at};
 
 /// Locks that apt and dpkg take, in their order.
 const LOCKS: [&str; 2] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"];
@@ -24,11 +22,11 @@ impl std::fmt::Display for Holder {
 
 /// Who works with dpkg now; none when nobody does.
 pub fn holder(sys: &dyn Sys) -> Result<Option<Holder>, SysError> {
-    let table = text(sys, "/proc/locks")?;
+    let table = text_at(sys, "/proc/locks")?;
     for lock in LOCKS {
-        let Some(meta) = sys.meta(&path(lock)?)? else { continue };
+        let Some(meta) = sys.meta(&named(lock)?)? else { continue };
         let Some(pid) = find(&table, meta.dev, meta.ino) else { continue };
-        let program = text(sys, &format!("/proc/{pid}/comm"))?.trim().to_owned();
+        let program = text_at(sys, &format!("/proc/{pid}/comm"))?.trim().to_owned();
         return Ok(Some(Holder { pid, program }));
     }
     Ok(None)
@@ -42,20 +40,6 @@ fn find(table: &str, dev: u64, ino: u64) -> Option<u32> {
         let (pid, place) = (fields.get(4)?, fields.get(5)?);
         (**place == device).then(|| pid.parse().ok()).flatten()
     })
-}
-
-fn path(text: &str) -> Result<HostPath, SysError> {
-    text.parse().map_err(|why| SysError::other("read", text, format!("{why}")))
-}
-
-fn text(sys: &dyn Sys, name: &str) -> Result<String, SysError> {
-    let path = path(name)?;
-    if sys.meta(&path)?.is_none() {
-        return Ok(String::new());
-    }
-    let mut bytes = Vec::new();
-    sys.open(&path)?.read_to_end(&mut bytes).map_err(SysError::io("read", name))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

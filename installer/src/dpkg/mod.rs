@@ -13,9 +13,9 @@ pub use lock::{Holder, holder};
 pub use stanza::{Stanza, stanzas};
 pub use status::{Package, Status};
 
-use chom_format::{HostPath, PackageName};
+use chom_format::PackageName;
 
-use crate::sys::{Sys, SysError};
+use crate::sys::{Sys, SysError, named, text_of};
 
 const INFO: &str = "/var/lib/dpkg/info";
 
@@ -24,14 +24,7 @@ pub fn file_lists(sys: &dyn Sys, package: &PackageName) -> Result<Vec<String>, S
     let mut lists = Vec::new();
     for name in [format!("{package}.list"), format!("{package}:amd64.list"), format!("{package}:arm64.list")]
     {
-        let text = format!("{INFO}/{name}");
-        let path: HostPath = text.parse().map_err(|why| SysError::other("read", &text, format!("{why}")))?;
-        if sys.meta(&path)?.is_none() {
-            continue;
-        }
-        let mut list = Vec::new();
-        sys.open(&path)?.read_to_end(&mut list).map_err(SysError::io("read", &path))?;
-        lists.push(String::from_utf8_lossy(&list).into_owned());
+        lists.extend(text_of(sys, &named(&format!("{INFO}/{name}"))?)?);
     }
     Ok(lists)
 }

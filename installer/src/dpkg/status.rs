@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chom_format::HostPath;
-
 use super::stanzas;
-use crate::sys::{Sys, SysError};
+use crate::sys::{Sys, SysError, text_at};
 
 /// One package as dpkg knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,14 +36,7 @@ impl Status {
 
     /// Reads the host's; a host without dpkg has no packages.
     pub fn read(sys: &dyn Sys) -> Result<Self, SysError> {
-        let path: HostPath =
-            Self::PATH.parse().map_err(|why| SysError::other("read", Self::PATH, format!("{why}")))?;
-        if sys.meta(&path)?.is_none() {
-            return Ok(Self::default());
-        }
-        let mut bytes = Vec::new();
-        sys.open(&path)?.read_to_end(&mut bytes).map_err(SysError::io("read", &path))?;
-        Ok(Self::parse(&String::from_utf8_lossy(&bytes)))
+        Ok(Self::parse(&text_at(sys, Self::PATH)?))
     }
 
     /// Reads the text of a status file; a paragraph without name or status says nothing.

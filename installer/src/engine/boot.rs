@@ -21,7 +21,7 @@ use chom_format::HostPath;
 use super::{Engine, Open};
 use crate::journal::State;
 use crate::resource::{Resource, private, remove_tree};
-use crate::sys::{Attrs, Command, Effect, Kind, Source, Sys, SysError};
+use crate::sys::{Attrs, Command, Effect, Kind, Source, Sys, SysError, named};
 
 pub(super) const NAME: &str = "chom-recover.service";
 const LINKS: &str = "multi-user.target.wants";
@@ -63,10 +63,10 @@ struct Places {
 impl Places {
     fn under(units: &str) -> Result<Self, SysError> {
         Ok(Self {
-            units: parse(units)?,
-            wants: parse(&format!("{units}/{LINKS}"))?,
-            unit: parse(&format!("{units}/{NAME}"))?,
-            link: parse(&format!("{units}/{LINKS}/{NAME}"))?,
+            units: named(units)?,
+            wants: named(&format!("{units}/{LINKS}"))?,
+            unit: named(&format!("{units}/{NAME}"))?,
+            link: named(&format!("{units}/{LINKS}/{NAME}"))?,
         })
     }
 
@@ -103,7 +103,7 @@ impl Engine<'_> {
     /// What is to be saved before the boot unit is put in place. Nothing on a host without systemd, or when this
     /// engine was given no program to be kept.
     pub(super) fn boot_unit(&self) -> Result<Vec<Resource>, SysError> {
-        let is_dir = |path| Ok(self.sys.meta(&parse(path)?)?.map(|meta| meta.kind == Kind::Dir));
+        let is_dir = |path| Ok(self.sys.meta(&named(path)?)?.map(|meta| meta.kind == Kind::Dir));
         if self.program.is_none() || is_dir(OLDER)? != Some(true) {
             return Ok(Vec::new());
         }
@@ -286,8 +286,4 @@ pub fn keep_program(sys: &mut dyn Sys, path: &HostPath, program: &[u8]) -> Resul
         sys.effect(&Effect::Write { path, source: Source::Bytes(program), attrs: &private(0o700) })?;
     }
     Ok(())
-}
-
-fn parse(text: &str) -> Result<HostPath, SysError> {
-    text.parse().map_err(|why| SysError::other("name", text, format!("{why}")))
 }

@@ -1,17 +1,15 @@
 //! The boot clock and the boot that it belongs to. Nothing that waits is measured on the time of day, which
 //! somebody may set.
 
-use std::io::Read as _;
-
 use crate::journal::BootTime;
-use crate::sys::{Sys, SysError};
+use crate::sys::{Sys, SysError, text_at};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const UPTIME: &str = "/proc/uptime";
 
 /// Now. An error where the kernel does not tell: a window must not stay open for that.
 pub fn boot_time(sys: &dyn Sys) -> Result<BootTime, SysError> {
-    let uptime = read(sys, UPTIME)?;
+    let uptime = text_at(sys, UPTIME)?;
     let ms = milliseconds(&uptime)
         .ok_or_else(|| SysError::other("understand", UPTIME, format!("`{}` is no time", uptime.trim())))?;
     Ok(BootTime { boot_id: boot_id(sys), ms })
@@ -19,14 +17,7 @@ pub fn boot_time(sys: &dyn Sys) -> Result<BootTime, SysError> {
 
 /// Names this boot; empty where the kernel does not tell.
 pub(super) fn boot_id(sys: &dyn Sys) -> String {
-    read(sys, BOOT_ID).map(|id| id.trim().to_owned()).unwrap_or_default()
-}
-
-fn read(sys: &dyn Sys, text: &str) -> Result<String, SysError> {
-    let path = text.parse().map_err(|error| SysError::other("read", text, format!("{error}")))?;
-    let mut said = String::new();
-    sys.open(&path)?.read_to_string(&mut said).map_err(SysError::io("read", text))?;
-    Ok(said)
+    text_at(sys, BOOT_ID).map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 // `12345.67 23456.78`: seconds since the boot, and what the processors idled.

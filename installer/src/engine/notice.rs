@@ -9,7 +9,7 @@ use chom_format::HostPath;
 
 use super::{Engine, Event, Open};
 use crate::resource::private;
-use crate::sys::{Command, Effect, Source, Sys, SysError};
+use crate::sys::{Command, Effect, Source, Sys, SysError, named};
 
 // pam_motd shows what lies here, over ssh and at the console.
 const DIR: &str = "/run/motd.d";
@@ -45,7 +45,7 @@ impl Engine<'_> {
     }
 
     fn remove_notice(&mut self) -> Result<(), SysError> {
-        let path = parse(NOTICE)?;
+        let path = named(NOTICE)?;
         if self.sys.meta(&path)?.is_some() {
             self.sys.effect(&Effect::Remove { path: &path })?;
         }
@@ -62,7 +62,7 @@ pub fn tell_at_login(sys: &mut dyn Sys, what: &str) {
 }
 
 fn write(sys: &mut dyn Sys, text: &str) -> Result<(), SysError> {
-    let (dir, path) = (parse(DIR)?, parse(NOTICE)?);
+    let (dir, path): (HostPath, HostPath) = (named(DIR)?, named(NOTICE)?);
     if dir.parent().map_or(Ok(None), |run| sys.meta(&run))?.is_none() {
         return Ok(());
     }
@@ -72,8 +72,4 @@ fn write(sys: &mut dyn Sys, text: &str) -> Result<(), SysError> {
     let source = Source::Bytes(text.as_bytes());
     sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o644) })?;
     Ok(())
-}
-
-fn parse(text: &str) -> Result<HostPath, SysError> {
-    text.parse().map_err(|why| SysError::other("name", text, format!("{why}")))
 }

@@ -5,7 +5,6 @@
 //! deleted: its number would be given to the next one, with all that is in those files.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 
 use chom_format::{AccountName, HostPath};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use serde_json::Value;
 use super::path::PathResource;
 use super::store::below;
 use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
-use crate::sys::{Effect, PathState, Source, Sys, SysError, state_of};
+use crate::sys::{Effect, PathState, Source, Sys, SysError, named, state_of, text_of};
 
 /// Every file that the account tools write; each has a backup with a `-`.
 const FILES: [&str; 6] =
@@ -55,7 +54,7 @@ impl Restore for AccountResource<'_> {
     }
 
     fn listings(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
-        Ok(vec![parse("/etc")?])
+        Ok(vec![named("/etc")?])
     }
 
     fn restore(
@@ -97,12 +96,12 @@ impl Restore for AccountResource<'_> {
 impl AccountResource<'_> {
     /// The reason why the account must stay, if it is new and owns something.
     fn still_owns(&self, sys: &dyn Sys, store: &Store, before: &Files) -> Result<Option<String>, SysError> {
-        let (passwd, group) = (parse("/etc/passwd")?, parse("/etc/group")?);
+        let (passwd, group) = (named("/etc/passwd")?, named("/etc/group")?);
         let mine = |text: &str| number(text, self.name.as_str());
         let new = |path: &HostPath| -> Result<Option<u32>, SysError> {
             let was = before.0.get(path).map_or(Ok(None), |state| content(sys, store, state))?;
             let known = was.as_deref().and_then(mine).is_some();
-            Ok(if known { None } else { mine(&read(sys, path)?) })
+            Ok(if known { None } else { mine(&text_of(sys, path)?.unwrap_or_default()) })
         };
         let (uid, gid) = (new(&passwd)?, new(&group)?);
         if uid.is_none() && gid.is_none() {
@@ -133,7 +132,7 @@ impl AccountResource<'_> {
     ) -> Result<(), SysError> {
         let PathState::File { attrs, .. } = is else { return Ok(()) };
         let known = content(sys, store, was)?.is_some_and(|text| line(&text, self.name.as_str()).is_some());
-        let text = read(sys, path)?;
+        let text = text_of(sys, path)?.unwrap_or_default();
         if known || line(&text, self.name.as_str()).is_none() {
             return Ok(());
         }
@@ -147,7 +146,7 @@ impl AccountResource<'_> {
 impl Files {
     fn now(sys: &dyn Sys) -> Result<Self, SysError> {
         let mut files = BTreeMap::new();
-        let etc = parse("/etc")?;
+        let etc = named("/etc")?;
         let left = sys.list(&etc)?.into_iter().filter(|name| is_left(name)).map(|name| below(&etc, &name));
         for path in paths().into_iter().map(Ok).chain(left) {
             let path = path?;
@@ -207,22 +206,9 @@ fn number(text: &str, name: &str) -> Option<u32> {
 /// What a saved file held.
 fn content(sys: &dyn Sys, store: &Store, state: &PathState) -> Result<Option<String>, SysError> {
     match state {
-        PathState::File { sha256, .. } => Ok(Some(read(sys, &store.object(sha256)?)?)),
+        PathState::File { sha256, .. } => Ok(Some(text_of(sys, &store.object(sha256)?)?.unwrap_or_default())),
         _ => Ok(None),
     }
-}
-
-fn read(sys: &dyn Sys, path: &HostPath) -> Result<String, SysError> {
-    if sys.meta(path)?.is_none() {
-        return Ok(String::new());
-    }
-    let mut bytes = Vec::new();
-    sys.open(path)?.read_to_end(&mut bytes).map_err(SysError::io("read", path))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn parse(text: &str) -> Result<HostPath, SysError> {
-    text.parse().map_err(|error| SysError::other("name", text, format!("{error}")))
 }
 
 #[cfg(test)]

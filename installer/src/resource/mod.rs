@@ -28,7 +28,7 @@ use chom_format::{AccountName, Digest, HostPath, PackageName, UnitName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::sys::{Sys, SysError};
+use crate::sys::{Sys, SysError, named};
 
 /// A thing on the host. Units are saved before the first effect of a transaction, everything else before
 /// the first step that touches it, the listing of a directory just before the first path in it. Restoring
@@ -258,7 +258,7 @@ impl Resource {
             Self::Database { .. } => "/var/lib",
             Self::Account { .. } | Self::Unit { .. } | Self::Firewall => "/etc",
         };
-        place.parse().map_err(|why| SysError::other("name", place, format!("{why}")))
+        named(place)
     }
 
     /// Paths that are put back with it, one by one.

@@ -3,7 +3,7 @@
 use chom_format::{Digest, HostPath};
 
 use super::store::below;
-use crate::sys::{Effect, Kind, Meta, Sys, SysError, TEMPORARY};
+use crate::sys::{Effect, Kind, Meta, Sys, SysError, TEMPORARY, named};
 
 /// Everything below a directory, parents before their children, names sorted. Other file systems mounted
 /// below it are not entered.
@@ -91,7 +91,7 @@ pub(super) fn moved(path: &HostPath, from: &HostPath, to: &HostPath) -> Result<H
 }
 
 fn old(aside: &HostPath) -> Result<HostPath, SysError> {
-    format!("{aside}-old").parse().map_err(|why| SysError::other("name", aside, format!("{why}")))
+    named(&format!("{aside}-old"))
 }
 
 /// Where a directory is made, or goes to be removed, without being taken for itself.

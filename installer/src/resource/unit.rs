@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::store::below;
 use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
 use crate::redact;
-use crate::sys::{Attrs, Command, Effect, Kind, Sys, SysError};
+use crate::sys::{Attrs, Command, Effect, Kind, Sys, SysError, named};
 use crate::systemd::{self, UnitState};
 
 const UNITS: &str = "/etc/systemd/system";
@@ -91,7 +91,7 @@ impl Restore for UnitResource<'_> {
     }
 
     fn listings(&self, sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
-        let mut listings = vec![path(UNITS)?];
+        let mut listings = vec![named(UNITS)?];
         listings.extend(dirs(sys)?);
         listings.extend(run_levels()?);
         Ok(listings)
@@ -189,7 +189,7 @@ impl UnitResource<'_> {
 
     fn seen(&self, sys: &dyn Sys, state: &UnitState) -> Result<Seen, SysError> {
         let mut links = BTreeMap::new();
-        let mut places = vec![path(UNITS)?];
+        let mut places = vec![named(UNITS)?];
         places.extend(dirs(sys)?);
         for dir in places {
             self.links_in(sys, &dir, &mut links, &|name| name == self.unit.as_str())?;
@@ -333,7 +333,7 @@ fn differences(before: &Seen, now: &Seen) -> Vec<String> {
 
 // Directories in which links to units lie.
 fn dirs(sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
-    let units = path(UNITS)?;
+    let units = named(UNITS)?;
     let mut dirs = Vec::new();
     for name in sys.list(&units)? {
         if LINK_DIRS.iter().any(|suffix| name.ends_with(suffix)) {
@@ -348,11 +348,7 @@ fn dirs(sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
 
 // systemctl keeps the links of System V in step for units that also have an init script.
 fn run_levels() -> Result<Vec<HostPath>, SysError> {
-    RUN_LEVELS.iter().map(|level| path(&format!("/etc/rc{level}.d"))).collect()
-}
-
-fn path(text: &str) -> Result<HostPath, SysError> {
-    text.parse().map_err(|why| SysError::other("name", text, format!("{why}")))
+    RUN_LEVELS.iter().map(|level| named(&format!("/etc/rc{level}.d"))).collect()
 }
 
 #[cfg(test)]
@@ -364,7 +360,7 @@ mod tests {
     use crate::sys::RealSys;
 
     fn store() -> Store {
-        Store { objects: path("/objects").unwrap(), attic: path("/attic").unwrap() }
+        Store { objects: named("/objects").unwrap(), attic: named("/attic").unwrap() }
     }
 
     #[test]

@@ -6,7 +6,6 @@
 //! can read. The ticket is good once.
 
 use std::fmt;
-use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use crate::nonce::Nonce;
 use crate::open::Source as BundleSource;
 use crate::resource::private;
 use crate::run::Outcome;
-use crate::sys::{Command, Effect, Source, Sys as _, SysError};
+use crate::sys::{Command, Effect, Source, Sys as _, SysError, bytes_of};
 use crate::transaction::Hold;
 
 /// What the unit is told.
@@ -56,11 +55,10 @@ impl Ticket {
     /// Takes the ticket of this transaction. An error when there is none, or when another run was quicker.
     pub(super) fn redeem(session: &mut Session, id: u64) -> Result<Self, RunError> {
         let path = session.files.ticket(id)?;
-        if session.sys.meta(&path)?.is_none() || session.files.next_id(&session.sys)? != id {
+        let text = bytes_of(&session.sys, &path)?.ok_or(RunError::NoTicket(id))?;
+        if session.files.next_id(&session.sys)? != id {
             return Err(RunError::NoTicket(id));
         }
-        let mut text = Vec::new();
-        session.sys.open(&path)?.read_to_end(&mut text).map_err(SysError::io("read", &path))?;
         let ticket: Self = serde_json::from_slice(&text)
             .map_err(|error| SysError::other("understand", &path, error.to_string()))?;
         session.sys.effect(&Effect::Remove { path: &path })?;

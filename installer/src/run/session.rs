@@ -1,7 +1,6 @@
 //! The host of a run: its door, its facts, its state directory, and what former runs have left there.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::path::Path;
 
 use chom_format::{Facts, HostPath, Manifest, StepId, StepSpec};
@@ -11,7 +10,7 @@ use crate::engine::boot_time;
 use crate::facts;
 use crate::resource::private;
 use crate::sys::index::Index;
-use crate::sys::{Effect, RealSys, Source, Sys, SysError};
+use crate::sys::{Effect, RealSys, Source, Sys, bytes_of};
 use crate::transaction::{Files, Known, list};
 
 /// Everything that a run needs of its host.
@@ -164,13 +163,5 @@ fn readable(sys: &dyn Sys, files: &Files) -> bool {
 }
 
 fn read(sys: &dyn Sys, path: &HostPath) -> Option<Vec<u8>> {
-    let looked = || -> Result<Option<Vec<u8>>, SysError> {
-        if sys.meta(path)?.is_none() {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        sys.open(path)?.read_to_end(&mut bytes).map_err(SysError::io("read", path))?;
-        Ok(Some(bytes))
-    };
-    looked().ok().flatten()
+    bytes_of(sys, path).ok().flatten()
 }

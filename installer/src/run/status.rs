@@ -9,7 +9,7 @@ use super::{CheckLine, RunError, Session};
 use crate::check::Runner;
 use crate::journal::{Confirmer, Standing};
 use crate::receipt::Receipt;
-use crate::sys::Sys as _;
+use crate::sys::bytes_of;
 use crate::transaction::{Hold, Holder, Known};
 
 /// How the host stands.
@@ -81,11 +81,11 @@ pub struct Entry {
 impl Entry {
     pub(super) fn of(session: &Session, known: &Known) -> Self {
         let begin = known.state.begin.clone();
-        let receipt = session.files.of(known.id, "receipt.json").ok().and_then(|path| {
-            let mut bytes = Vec::new();
-            std::io::Read::read_to_end(&mut session.sys.open(&path).ok()?, &mut bytes).ok()?;
-            Receipt::parse(&bytes).ok()
-        });
+        let receipt = session
+            .files
+            .of(known.id, "receipt.json")
+            .ok()
+            .and_then(|path| Receipt::parse(&bytes_of(&session.sys, &path).ok()??).ok());
         let done = known.state.done.iter().map(ToString::to_string).collect();
         Self {
             id: known.id,

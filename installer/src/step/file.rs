@@ -4,12 +4,12 @@ use std::fs;
 
 use chom_format::step::FileSpec;
 
-use super::owners::{Owners, read_small};
+use super::owners::Owners;
 use super::place::{attr_lines, change, fresh, in_the_way, kind, parent_is_missing};
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
 use crate::redact;
 use crate::resource::Resource;
-use crate::sys::{Attrs, Effect, PathState, Source, Sys, SysError, look};
+use crate::sys::{Attrs, Effect, PathState, Source, Sys, SysError, bytes_of, look};
 
 // A longer text is a payload, and nobody reads its diff.
 const LONGEST_TEXT: usize = 256 * 1024;
@@ -85,7 +85,7 @@ impl FileStep {
             return Ok(vec![format!("content differs (not shown: mode {})", spec.mode)]);
         }
         let before = match sys.meta(&spec.path)?.map(|meta| meta.kind) {
-            Some(crate::sys::Kind::File) => read_small(sys, &spec.path)?.unwrap_or_default(),
+            Some(crate::sys::Kind::File) => bytes_of(sys, &spec.path)?.unwrap_or_default(),
             _ => Vec::new(),
         };
         let from = spec.content.from.under(&context.bundle);

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chom_format::HostPath;
 use chom_format::step::Owner;
 
 use super::{Context, StepError};
-use crate::sys::{Meta, Sys, SysError};
+use crate::sys::{Meta, Sys, SysError, named, text_at};
 
 /// One line of `/etc/passwd`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,12 +58,12 @@ impl Owners {
     /// The host's account files; a host without them has no accounts. They are read again when they are others than
     /// last time: whatever changes them puts new files in their place.
     pub(super) fn read(sys: &dyn Sys, context: &Context) -> Result<Arc<Self>, SysError> {
-        let metas = [sys.meta(&path("/etc/passwd")?)?, sys.meta(&path("/etc/group")?)?];
+        let metas = [sys.meta(&named("/etc/passwd")?)?, sys.meta(&named("/etc/group")?)?];
         let mut last = context.owners.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, owners)) = last.as_ref().filter(|(seen, _)| *seen == metas) {
             return Ok(owners.clone());
         }
-        let owners = Self::parse(&small_file(sys, "/etc/passwd")?, &small_file(sys, "/etc/group")?);
+        let owners = Self::parse(&text_at(sys, "/etc/passwd")?, &text_at(sys, "/etc/group")?);
         Ok(last.insert((metas, owners.into())).1.clone())
     }
 
@@ -108,27 +107,6 @@ impl Owners {
         let group = self.groups.iter().find(|(_, group)| group.gid == gid).map(|(name, _)| name.clone());
         format!("{}:{}", user.unwrap_or_else(|| uid.to_string()), group.unwrap_or_else(|| gid.to_string()))
     }
-}
-
-fn path(text: &str) -> Result<HostPath, SysError> {
-    text.parse().map_err(|why| SysError::other("read", text, format!("{why}")))
-}
-
-/// The text of a small file of the host; empty when there is none.
-pub(super) fn small_file(sys: &dyn Sys, path: &str) -> Result<String, SysError> {
-    Ok(read_small(sys, &self::path(path)?)?
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default())
-}
-
-/// The bytes of a regular file, or of what a link leads to; none when there is none.
-pub(super) fn read_small(sys: &dyn Sys, path: &HostPath) -> Result<Option<Vec<u8>>, SysError> {
-    if sys.meta(path)?.is_none() {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    sys.open(path)?.read_to_end(&mut bytes).map_err(SysError::io("read", path))?;
-    Ok(Some(bytes))
 }
 
 fn user(line: &str) -> Option<(String, User)> {

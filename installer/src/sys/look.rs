@@ -1,5 +1,8 @@
 //! Looking at one path: everything about it that can be put back.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use chom_format::{Digest, HostPath};
 
 use super::{Attrs, Kind, Meta, PathState, Stamp, Sys, SysError};
@@ -34,6 +37,31 @@ fn state(
         }
         kind => PathState::Special { kind, rdev: meta.rdev, attrs },
     })
+}
+
+/// A path, or whatever else has a form of its own, by a name that this program gives: one that is none is a defect of it.
+pub fn named<T: FromStr<Err: Display>>(name: &str) -> Result<T, SysError> {
+    name.parse().map_err(|why| SysError::other("name", name, format!("{why}")))
+}
+
+/// The bytes of a small file, or of the one that a link leads to; none when nothing lies there.
+pub fn bytes_of(sys: &dyn Sys, path: &HostPath) -> Result<Option<Vec<u8>>, SysError> {
+    if sys.meta(path)?.is_none() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    sys.open(path)?.read_to_end(&mut bytes).map_err(SysError::io("read", path))?;
+    Ok(Some(bytes))
+}
+
+/// Its text, whatever is in it.
+pub fn text_of(sys: &dyn Sys, path: &HostPath) -> Result<Option<String>, SysError> {
+    Ok(bytes_of(sys, path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// The text of a small file that this program names; empty when there is none.
+pub fn text_at(sys: &dyn Sys, name: &str) -> Result<String, SysError> {
+    Ok(text_of(sys, &named(name)?)?.unwrap_or_default())
 }
 
 // As the kernel has it.

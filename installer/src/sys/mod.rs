@@ -23,7 +23,7 @@ pub use command::{Command, Output};
 pub use effect::{Effect, Make, Source};
 pub use error::SysError;
 pub use lack::{Lack, Lacking};
-pub use look::{behind, look, state_of};
+pub use look::{behind, bytes_of, look, named, state_of, text_at, text_of};
 pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
 pub use real::RealSys;
 pub use real::fault::{Fault, arm, effects};

@@ -9,13 +9,12 @@
 //! leaves one behind that nobody knows. Making and removing it moves no directory's time.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 
 use chom_format::HostPath;
 
 use super::Files;
 use crate::resource::{below, private, remove_tree};
-use crate::sys::{Attrs, Effect, Kind, RESERVE, Source, Sys, SysError, behind};
+use crate::sys::{Attrs, Effect, Kind, RESERVE, Source, Sys, SysError, behind, bytes_of};
 
 /// Once on each file system: for what its own books take. btrfs wants a tenth of this for one rename.
 const BOOKS: u64 = 1 << 20;
@@ -101,11 +100,7 @@ pub fn release(sys: &mut dyn Sys, files: &Files, id: u64) -> Result<(), SysError
 /// The directories on other file systems than that of the state directory.
 fn elsewhere(sys: &dyn Sys, files: &Files, id: u64) -> Result<Vec<HostPath>, SysError> {
     let path = files.reserves(id)?;
-    if sys.meta(&path)?.is_none() {
-        return Ok(Vec::new());
-    }
-    let mut bytes = Vec::new();
-    sys.open(&path)?.read_to_end(&mut bytes).map_err(SysError::io("read", &path))?;
+    let Some(bytes) = bytes_of(sys, &path)? else { return Ok(Vec::new()) };
     serde_json::from_slice(&bytes).map_err(|error| SysError::other("understand", path, error.to_string()))
 }
 

@@ -24,7 +24,7 @@ use chom_format::{ComponentName, StepId, UnitName};
 
 use super::error::BackupError;
 use crate::step::{Context, Decision, Planned, Step, StepError};
-use crate::sys::{Sys, SysError};
+use crate::sys::{Sys, SysError, named};
 use crate::systemd;
 
 /// One step of a restore.
@@ -78,8 +78,7 @@ fn entry(
     phase: Phase,
     step: Box<dyn Step>,
 ) -> Result<Entry, SysError> {
-    let id = format!("restore/{what}");
-    let id = id.parse().map_err(|why| SysError::other("name", &id, format!("{why}")))?;
+    let id = named(&format!("restore/{what}"))?;
     Ok(Entry { id, component: component.clone(), phase, step })
 }
 

@@ -1,14 +1,12 @@
 //! What lies on the disk, as entries.
 
-use std::io::Read as _;
-
 use chom_format::HostPath;
 use chom_format::backup::PathsSource;
 
 use super::entry::{Entry, Is};
 use super::{header, padding};
 use crate::resource::below;
-use crate::sys::{Kind, Meta, Sys, SysError};
+use crate::sys::{Kind, Meta, Sys, SysError, text_at};
 
 /// Names of owners by number.
 #[derive(Debug, Default)]
@@ -35,17 +33,12 @@ impl Names {
 }
 
 fn numbers(sys: &dyn Sys, file: &str) -> Result<Vec<(u32, String)>, SysError> {
-    let path: HostPath = file.parse().map_err(|why| SysError::other("name", file, format!("{why}")))?;
-    let mut text = String::new();
-    if sys.meta(&path)?.is_some() {
-        sys.open(&path)?.read_to_string(&mut text).map_err(SysError::io("read", &path))?;
-    }
     let line = |line: &str| {
         let mut fields = line.split(':');
         let name = fields.next()?.to_owned();
         Some((fields.nth(1)?.parse().ok()?, name))
     };
-    Ok(text.lines().filter_map(line).collect())
+    Ok(text_at(sys, file)?.lines().filter_map(line).collect())
 }
 
 /// What was found.

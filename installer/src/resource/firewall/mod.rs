@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::store::{below, private};
 use super::{Fingerprint, Resource, Restore, Restored, Saved, Store, from_value, to_value};
-use crate::sys::{Command, Effect, Kind, Source, Sys, SysError};
+use crate::sys::{Command, Effect, Kind, Source, Sys, SysError, named, text_of};
 use live::Live;
 use sysctl::Sysctl;
 
@@ -58,8 +58,8 @@ impl Restore for FirewallResource {
         }
         let live = Live::read(sys)?;
         let fingerprint = fingerprint(files.iter().map(|(_, saved)| saved.fingerprint).collect(), &live);
-        let lock = sys.meta(&path(LOCK)?)?.is_some();
-        let ufw = sys.meta(&path(PROGRAM)?)?.is_some();
+        let lock = sys.meta(&named(LOCK)?)?.is_some();
+        let ufw = sys.meta(&named(PROGRAM)?)?.is_some();
         let before = Before { files, live, sysctl: Sysctl::read(sys)?, ufw, lock };
         Ok(Saved { state: to_value(&before)?, objects, fingerprint })
     }
@@ -80,7 +80,7 @@ impl Restore for FirewallResource {
     }
 
     fn listings(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
-        ["/etc/ufw", "/etc/default"].iter().map(|text| path(text)).collect()
+        ["/etc/ufw", "/etc/default"].iter().map(|text| named(text)).collect()
     }
 
     fn restore(
@@ -111,7 +111,7 @@ impl Restore for FirewallResource {
             }
         }
         before.sysctl.put_back(sys)?;
-        let lock = path(LOCK)?;
+        let lock = named(LOCK)?;
         if !before.lock && sys.meta(&lock)?.is_some() {
             sys.effect(&Effect::Remove { path: &lock })?;
         }
@@ -146,7 +146,7 @@ impl Restore for FirewallResource {
     ) -> Result<Vec<String>, SysError> {
         let before: Before = saved.read()?;
         let mut lines = Vec::new();
-        let gone = before.ufw && sys.meta(&path(PROGRAM)?)?.is_none();
+        let gone = before.ufw && sys.meta(&named(PROGRAM)?)?.is_none();
         for (path, saved) in before.files.iter().filter(|_| !gone) {
             let differences = file(path).restore().differences(sys, store, saved, None, earlier)?;
             lines.extend(differences.into_iter().map(|line| format!("{path}: {line}")));
@@ -227,7 +227,8 @@ fn merge_rules(sys: &mut dyn Sys, path: &HostPath, theirs: &HostPath) -> Result<
     if !path.as_str().ends_with(".rules") {
         return Ok(());
     }
-    let (before, theirs) = (text(sys, path)?, text(sys, theirs)?);
+    let (before, theirs) =
+        (text_of(sys, path)?.unwrap_or_default(), text_of(sys, theirs)?.unwrap_or_default());
     let merged = rules::merge(&before, &theirs);
     if merged != before
         && let Some(attrs) = sys.attrs(path)?
@@ -235,14 +236,6 @@ fn merge_rules(sys: &mut dyn Sys, path: &HostPath, theirs: &HostPath) -> Result<
         sys.effect(&Effect::Write { path, source: Source::Bytes(merged.as_bytes()), attrs: &attrs })?;
     }
     Ok(())
-}
-
-fn text(sys: &dyn Sys, path: &HostPath) -> Result<String, SysError> {
-    let mut bytes = Vec::new();
-    if sys.meta(path)?.is_some() {
-        sys.open(path)?.read_to_end(&mut bytes).map_err(SysError::io("read", path))?;
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn keep(sys: &mut dyn Sys, store: &Store, now: &Live) -> Result<HostPath, SysError> {
@@ -265,8 +258,8 @@ fn file(path: &HostPath) -> Resource {
 
 // The files that ufw changes, and whatever else lies beside them.
 fn paths(sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
-    let mut paths: Vec<HostPath> = FILES.iter().map(|text| path(text)).collect::<Result<_, _>>()?;
-    let ufw = path(UFW)?;
+    let mut paths: Vec<HostPath> = FILES.iter().map(|text| named(text)).collect::<Result<_, _>>()?;
+    let ufw = named(UFW)?;
     for name in sys.list(&ufw)? {
         let path = below(&ufw, &name)?;
         let is_file = sys.meta(&path)?.is_some_and(|meta| meta.kind == Kind::File);
@@ -276,8 +269,4 @@ fn paths(sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
     }
     paths.sort();
     Ok(paths)
-}
-
-fn path(text: &str) -> Result<HostPath, SysError> {
-    text.parse().map_err(|why| SysError::other("name", text, format!("{why}")))
 }

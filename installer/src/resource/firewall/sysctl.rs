@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use chom_format::HostPath;
 use serde::{Deserialize, Serialize};
 
-use crate::sys::{Command, Effect, Sys, SysError};
+use crate::sys::{Command, Effect, Sys, SysError, named, text_at, text_of};
 
 const FILE: &str = "/etc/ufw/sysctl.conf";
 
@@ -17,9 +16,9 @@ impl Sysctl {
     /// The present values of all settings that ufw's file names.
     pub(super) fn read(sys: &dyn Sys) -> Result<Self, SysError> {
         let mut values = BTreeMap::new();
-        for name in names(&text(sys, FILE)?.unwrap_or_default()) {
+        for name in names(&text_at(sys, FILE)?) {
             // A kernel without IPv6 has none of its settings.
-            if let Some(value) = text(sys, &format!("/proc/sys/{name}"))? {
+            if let Some(value) = text_of(sys, &named(&format!("/proc/sys/{name}"))?)? {
                 values.insert(name, value.trim().to_owned());
             }
         }
@@ -29,7 +28,7 @@ impl Sysctl {
     /// Sets those that differ.
     pub(super) fn put_back(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
         for (name, value) in &self.0 {
-            let now = text(sys, &format!("/proc/sys/{name}"))?;
+            let now = text_of(sys, &named(&format!("/proc/sys/{name}"))?)?;
             if now.is_some_and(|now| now.trim() != value) {
                 let setting = format!("{name}={value}");
                 sys.effect(&Effect::Run(&Command::new(["sysctl", "-q", "-w", setting.as_str()])))?;
@@ -47,16 +46,6 @@ fn names(text: &str) -> Vec<String> {
         (!name.is_empty() && name.chars().all(fits) && !name.contains("..")).then(|| name.to_owned())
     };
     text.lines().filter(|line| !line.trim_start().starts_with('#')).filter_map(name).collect()
-}
-
-fn text(sys: &dyn Sys, name: &str) -> Result<Option<String>, SysError> {
-    let path: HostPath = name.parse().map_err(|why| SysError::other("read", name, format!("{why}")))?;
-    if sys.meta(&path)?.is_none() {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    sys.open(&path)?.read_to_end(&mut bytes).map_err(SysError::io("read", name))?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 #[cfg(test)]

@@ -8,14 +8,13 @@
 //! else's.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 
 use chom_format::{HostPath, PackageName};
 
 use super::areas;
 use super::entry::{Entry, Scan};
 use super::packages::listed;
-use crate::sys::{Kind, Stamp, Sys, SysError};
+use crate::sys::{Kind, Stamp, Sys, SysError, named, text_at};
 
 /// Where programs have a directory each.
 const NURSERIES: [&str; 5] = ["/var", "/var/lib", "/var/cache", "/var/log", "/var/spool"];
@@ -88,21 +87,13 @@ impl Claims {
 pub(super) fn last_sign_of_life(sys: &dyn Sys) -> Result<Stamp, SysError> {
     let mut last = Stamp { sec: 0, nsec: 0 };
     for text in SIGNS_OF_LIFE {
-        let path = text.parse().map_err(|error| SysError::other("name", text, format!("{error}")))?;
-        last = last.max(sys.meta(&path)?.map_or(last, |meta| meta.mtime));
+        last = last.max(sys.meta(&named(text)?)?.map_or(last, |meta| meta.mtime));
     }
     Ok(Stamp { sec: last.sec.saturating_add(LONGEST_SCRIPT), ..last })
 }
 
 /// The users that there are.
 pub(super) fn uids(sys: &dyn Sys) -> Result<BTreeSet<u32>, SysError> {
-    let text = "/etc/passwd";
-    let path: HostPath = text.parse().map_err(|error| SysError::other("name", text, format!("{error}")))?;
-    if sys.meta(&path)?.is_none_or(|meta| meta.kind != Kind::File) {
-        return Ok(BTreeSet::new());
-    }
-    let mut bytes = Vec::new();
-    sys.open(&path)?.read_to_end(&mut bytes).map_err(SysError::io("read", text))?;
-    let passwd = String::from_utf8_lossy(&bytes).into_owned();
+    let passwd = text_at(sys, "/etc/passwd")?;
     Ok(passwd.lines().filter_map(|line| line.split(':').nth(2)?.parse().ok()).collect())
 }

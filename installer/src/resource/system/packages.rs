@@ -16,7 +16,7 @@ use super::before::Before;
 use super::delta::Delta;
 use super::entry::Scan;
 use crate::dpkg::{self, Status};
-use crate::sys::{Command, Effect, Kind, Sys, SysError};
+use crate::sys::{Command, Effect, Kind, Sys, SysError, named};
 
 const INFO: &str = "/var/lib/dpkg/info";
 const LOCKS: [&str; 2] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"];
@@ -49,7 +49,7 @@ impl Installed {
 
 /// Every path that some package owns, as it is on this system.
 pub(super) fn owned_paths(sys: &dyn Sys, scan: &Scan) -> Result<BTreeSet<String>, SysError> {
-    let info = parse(INFO)?;
+    let info = named(INFO)?;
     let mut owned = BTreeSet::new();
     for name in sys.list(&info)?.iter().filter(|name| name.ends_with(".list")) {
         let path = super::super::store::below(&info, name)?;
@@ -173,7 +173,7 @@ impl Lock {
         }
         let deadline = Instant::now() + patience;
         for text in LOCKS {
-            let path = parse(text)?;
+            let path = named(text)?;
             if sys.meta(&path)?.is_none_or(|meta| meta.kind != Kind::File) {
                 continue;
             }
@@ -206,8 +206,4 @@ fn lock(file: &File) -> bool {
         l_pid: 0,
     };
     fcntl(file, FcntlArg::F_OFD_SETLK(&wanted)).is_ok()
-}
-
-fn parse(text: &str) -> Result<HostPath, SysError> {
-    text.parse().map_err(|error| SysError::other("name", text, format!("{error}")))
 }

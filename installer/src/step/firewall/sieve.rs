@@ -8,20 +8,19 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chom_format::HostPath;
 use chom_format::step::{FirewallSpec, Proto, Rule};
-use chom_format::{HostPath, UnitName};
 
-use super::super::owners::small_file;
 use super::super::place::fresh;
 use super::super::{Change, Decision, Detail, FirewallMove, StepError, Undo};
 use super::ssh::{SshPorts, list};
 use super::tuple::tag;
-use super::{path, run, shown_rule};
+use super::{run, shown_rule};
 use crate::resource::Resource;
-use crate::sys::{Command, Effect, Source, Sys};
+use crate::sys::{Command, Effect, Source, Sys, named, text_at};
 
 /// The program that every host with nftables has.
-pub(super) const PROGRAM: &str = "/usr/sbin/nft";
+const PROGRAM: &str = "/usr/sbin/nft";
 /// The table, ready to be loaded.
 pub(super) const RULES: &str = "/etc/chom-firewall.nft";
 const UNIT_FILE: &str = "/etc/systemd/system/chom-firewall.service";
@@ -52,13 +51,18 @@ WantedBy=sysinit.target
 
 /// Whether this host's firewall is this one: it was before, or there is no other.
 pub(super) fn is_there(sys: &dyn Sys) -> Result<bool, StepError> {
-    Ok(sys.meta(&path(RULES)?)?.is_some())
+    Ok(sys.meta(&named(RULES)?)?.is_some())
+}
+
+/// Whether it can be this one.
+pub(super) fn can_be(sys: &dyn Sys) -> Result<bool, StepError> {
+    Ok(sys.meta(&named(PROGRAM)?)?.is_some())
 }
 
 /// What is to be done. sshd is asked only when something changes.
 pub(super) fn decide(sys: &dyn Sys, spec: &FirewallSpec) -> Result<Decision, StepError> {
-    let now = small_file(sys, RULES)?;
-    let loaded = small_file(sys, UNIT_FILE)? == UNIT_TEXT && is_enabled(sys)?;
+    let now = text_at(sys, RULES)?;
+    let loaded = text_at(sys, UNIT_FILE)? == UNIT_TEXT && is_enabled(sys)?;
     let ports = SshPorts::read(sys, spec.ssh_port)?.all();
     if loaded && says(&now, spec, &ports) {
         let why = format!("{} rules, ssh open on {}", spec.rules.len(), list(&ports));
@@ -103,10 +107,8 @@ fn says(now: &str, spec: &FirewallSpec, ports: &BTreeSet<u16>) -> bool {
 
 /// What it touches.
 pub(super) fn touches() -> Result<Vec<Resource>, StepError> {
-    let unit: UnitName =
-        UNIT.parse().map_err(|why| StepError::Refused { what: format!("{why}"), hint: None })?;
-    let file = |text| Ok::<_, StepError>(Resource::Path { path: path(text)?, data: false });
-    Ok(vec![file(RULES)?, file(UNIT_FILE)?, Resource::Unit { unit }])
+    let file = |text| Ok::<_, StepError>(Resource::Path { path: named(text)?, data: false });
+    Ok(vec![file(RULES)?, file(UNIT_FILE)?, Resource::Unit { unit: named(UNIT)? }])
 }
 
 /// The paths that a decision was made from.
@@ -122,7 +124,7 @@ pub(super) fn apply(sys: &mut dyn Sys, planned: &FirewallMove) -> Result<(), Ste
     done(sys, &check)?;
     let attrs = fresh(chom_format::Mode::from_bits(0o644), (0, 0));
     for (place, text) in [(RULES, text.as_str()), (UNIT_FILE, UNIT_TEXT)] {
-        let (path, source) = (path(place)?, Source::Bytes(text.as_bytes()));
+        let (path, source) = (named(place)?, Source::Bytes(text.as_bytes()));
         sys.effect(&Effect::Write { path: &path, source, attrs: &attrs })?;
     }
     for words in [&["daemon-reload"][..], &["enable", UNIT], &["reload-or-restart", UNIT]] {
@@ -156,7 +158,7 @@ fn is_rule(found: &str, rule: &Rule) -> bool {
 
 fn is_enabled(sys: &dyn Sys) -> Result<bool, StepError> {
     let link = format!("/etc/systemd/system/sysinit.target.wants/{UNIT}");
-    Ok(sys.meta(&path(&link)?)?.is_some())
+    Ok(sys.meta(&named(&link)?)?.is_some())
 }
 
 fn wanted(spec: &FirewallSpec, ports: &BTreeSet<u16>) -> Vec<Rule> {

@@ -4,11 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use chom_format::HostPath;
-
 use super::super::StepError;
-use super::super::owners::small_file;
-use crate::sys::{Command, Sys};
+use crate::sys::{Command, Sys, named, text_at};
 
 const SSHD: &str = "/usr/sbin/sshd";
 const LISTEN: &str = "0A";
@@ -42,7 +39,7 @@ impl SshPorts {
     /// The same, and sshd is asked. A directory that is looked at as if it were a host has nobody to ask.
     pub(crate) fn ask(sys: &dyn Sys, inventory: u16) -> Result<Self, StepError> {
         let mut ports = Self::read(sys, inventory)?;
-        if sys.root() == std::path::Path::new("/") && sys.meta(&path(SSHD)?)?.is_some() {
+        if sys.root() == std::path::Path::new("/") && sys.meta(&named(SSHD)?)?.is_some() {
             let asked = sys.ask(&Command::new([SSHD, "-T"]))?;
             let refused = || Err(asked.complaint().lines().last().unwrap_or("no reason given").to_owned());
             ports.daemon = Some(if asked.success() { Ok(effective(&asked.text())) } else { refused() });
@@ -101,13 +98,13 @@ fn effective(said: &str) -> BTreeSet<u16> {
 // The kernel knows better than any file which ports the processes called sshd listen on.
 fn listening(sys: &dyn Sys) -> Result<BTreeSet<u16>, StepError> {
     let mut inodes = BTreeSet::new();
-    for pid in sys.list(&path("/proc")?)?.into_iter().filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
+    for pid in sys.list(&named("/proc")?)?.into_iter().filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
     {
         // Processes end while we look at them: whatever cannot be read any more is not listening.
-        if small_file(sys, &format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sshd" {
+        if text_at(sys, &format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sshd" {
             let handles = format!("/proc/{pid}/fd");
-            for handle in sys.list(&path(&handles)?).unwrap_or_default() {
-                let target = sys.link(&path(&format!("{handles}/{handle}"))?).unwrap_or_default();
+            for handle in sys.list(&named(&handles)?).unwrap_or_default() {
+                let target = sys.link(&named(&format!("{handles}/{handle}"))?).unwrap_or_default();
                 inodes.extend(
                     target
                         .strip_prefix("socket:[")
@@ -119,7 +116,7 @@ fn listening(sys: &dyn Sys) -> Result<BTreeSet<u16>, StepError> {
     }
     let mut ports = BTreeSet::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        ports.extend(sockets(&small_file(sys, table).unwrap_or_default(), &inodes));
+        ports.extend(sockets(&text_at(sys, table).unwrap_or_default(), &inodes));
     }
     Ok(ports)
 }
@@ -137,7 +134,7 @@ fn sockets(table: &str, inodes: &BTreeSet<String>) -> Vec<u16> {
 
 // With socket activation it is systemd that listens.
 fn by_socket(sys: &dyn Sys) -> Result<Vec<u16>, StepError> {
-    let enabled = path("/etc/systemd/system/sockets.target.wants/ssh.socket")?;
+    let enabled = named("/etc/systemd/system/sockets.target.wants/ssh.socket")?;
     if sys.meta(&enabled)?.is_none() || sys.root() != std::path::Path::new("/") {
         return Ok(Vec::new());
     }
@@ -154,10 +151,10 @@ fn streams(listen: &str) -> Vec<u16> {
 
 fn configured(sys: &dyn Sys) -> Result<Vec<u16>, StepError> {
     let folder = "/etc/ssh/sshd_config.d";
-    let mut text = small_file(sys, "/etc/ssh/sshd_config")?;
-    for name in sys.list(&path(folder)?)?.iter().filter(|name| name.ends_with(".conf")) {
+    let mut text = text_at(sys, "/etc/ssh/sshd_config")?;
+    for name in sys.list(&named(folder)?)?.iter().filter(|name| name.ends_with(".conf")) {
         text.push('\n');
-        text.push_str(&small_file(sys, &format!("{folder}/{name}"))?);
+        text.push_str(&text_at(sys, &format!("{folder}/{name}"))?);
     }
     let ports = config_ports(&text);
     Ok(if ports.is_empty() { vec![22] } else { ports })
@@ -183,22 +180,18 @@ fn config_ports(text: &str) -> Vec<u16> {
 fn connection(sys: &dyn Sys) -> Result<Option<u16>, StepError> {
     let mut pid = "self".to_owned();
     for _ in 0..MOST_ANCESTORS {
-        let environment = small_file(sys, &format!("/proc/{pid}/environ")).unwrap_or_default();
+        let environment = text_at(sys, &format!("/proc/{pid}/environ")).unwrap_or_default();
         let found = environment.split('\0').find_map(|variable| variable.strip_prefix("SSH_CONNECTION="));
         if let Some(connection) = found {
             return Ok(connection.split_whitespace().nth(3).and_then(|port| port.parse().ok()));
         }
-        let status = small_file(sys, &format!("/proc/{pid}/status")).unwrap_or_default();
+        let status = text_at(sys, &format!("/proc/{pid}/status")).unwrap_or_default();
         match status.lines().find_map(|line| line.strip_prefix("PPid:")).map(str::trim) {
             Some(parent) if parent != "0" => pid = parent.to_owned(),
             _ => break,
         }
     }
     Ok(None)
-}
-
-fn path(text: &str) -> Result<HostPath, StepError> {
-    text.parse().map_err(|why| StepError::Refused { what: format!("{why}"), hint: None })
 }
 
 #[cfg(test)]

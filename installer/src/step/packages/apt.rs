@@ -9,7 +9,7 @@ use chom_format::{Digest, HostPath, Mode};
 use super::super::command::words;
 use super::super::{Context, StepError};
 use crate::dpkg::{CONFIG, Status};
-use crate::sys::{Command, Effect, Kind, Laid, Layer, Output, Sys, Under};
+use crate::sys::{Command, Effect, Kind, Laid, Layer, Output, Sys, Under, named};
 
 // Seen by apt alone: an empty directory in memory, gone with it.
 const CACHE: &str = "/var/cache/apt";
@@ -106,8 +106,7 @@ fn command(
 }
 
 fn layer(sys: &dyn Sys, spec: &PackagesSpec, context: &Context, guard: String) -> Result<Layer, StepError> {
-    let place: HostPath =
-        CACHE.parse().map_err(|why| StepError::Refused { what: format!("{why}"), hint: None })?;
+    let place: HostPath = named(CACHE)?;
     if sys.meta(&place)?.map(|meta| meta.kind) != Some(Kind::Dir) {
         return Err(StepError::Refused {
             what: format!("{CACHE} is not a directory: apt is not as Debian installs it"),

@@ -21,7 +21,7 @@ use chom_format::{Digest, HostPath, PackageName};
 use super::{Change, Context, Decision, Detail, PackageMove, Step, StepError, Undo};
 use crate::dpkg::{self, Status, version};
 use crate::resource::Resource;
-use crate::sys::Sys;
+use crate::sys::{Sys, named};
 
 const LOCK_DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(500);
@@ -169,8 +169,7 @@ fn unfinished(status: &Status) -> Option<Decision> {
 
 /// What was saved is what the plan was made from, and so is what apt begins with: see [`apt::install`].
 fn as_found(sys: &dyn Sys) -> Result<Option<Digest>, StepError> {
-    let path: HostPath =
-        Status::PATH.parse().map_err(|why| StepError::Refused { what: format!("{why}"), hint: None })?;
+    let path: HostPath = named(Status::PATH)?;
     Ok(sys.meta(&path)?.map(|_| sys.digest(&path)).transpose()?)
 }
 

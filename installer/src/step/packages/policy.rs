@@ -3,17 +3,16 @@
 use chom_format::{HostPath, Mode};
 
 use super::super::StepError;
-use super::super::owners::read_small;
 use super::super::place::fresh;
-use crate::sys::{Attrs, Effect, PathState, Source, Sys, look};
+use crate::sys::{Attrs, Effect, PathState, Source, Sys, SysError, bytes_of, look, named};
 
 const PATH: &str = "/usr/sbin/policy-rc.d";
 // 101: action forbidden by policy.
 const DENY: &[u8] = b"#!/bin/sh\nexit 101\n";
 
 /// Where it lies.
-pub(super) fn path() -> Result<HostPath, StepError> {
-    PATH.parse().map_err(|why| StepError::Refused { what: format!("{why}"), hint: None })
+pub(super) fn path() -> Result<HostPath, SysError> {
+    named(PATH)
 }
 
 /// What was at the place of the policy.
@@ -28,7 +27,7 @@ pub(super) fn deny(sys: &mut dyn Sys) -> Result<Before, StepError> {
     let path = path()?;
     let before = match look(sys, &path)? {
         PathState::Absent => Before::Nothing,
-        PathState::File { attrs, .. } => Before::File(read_small(sys, &path)?.unwrap_or_default(), attrs),
+        PathState::File { attrs, .. } => Before::File(bytes_of(sys, &path)?.unwrap_or_default(), attrs),
         PathState::Link { target, attrs } => Before::Link(target, attrs),
         PathState::Dir { .. } | PathState::Special { .. } => {
             let what = format!("{PATH} is neither a file nor a link");
