@@ -1,5 +1,5 @@
 //! Units as systemd sees them: all that a plan or the checks ask for in one question, since one `systemctl`
-//! takes as long as all the rest of a quick look. It only reads.
+//! takes as long as all the rest of a quick look. And the one way in which units are started.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chom_format::UnitName;
 
-use crate::sys::{Command, Sys, SysError};
+use crate::sys::{Command, Effect, Output, Sys, SysError};
 
 const PROPERTIES: &str = "Id,Names,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload,\
     NRestarts,MainPID,Type,InvocationID,FragmentPath,Result,StateChangeTimestampMonotonic,\
@@ -50,7 +50,7 @@ pub struct UnitState {
     pub fragment: String,
     /// `simple`, `notify`, `oneshot`; empty for units that are no services.
     pub kind: String,
-    /// How it ended: `success`, `exit-code`, `timeout`.
+    /// How it ended: `success`, `exit-code`, `timeout`, `start-limit-hit`.
     pub result: String,
 }
 
@@ -114,6 +114,19 @@ impl Snapshot {
 /// One unit as it is now.
 pub fn read_one(sys: &dyn Sys, name: &UnitName) -> Result<UnitState, SysError> {
     Ok(Snapshot::read(sys, [name])?.unit(name))
+}
+
+/// Starts, restarts, reloads or stops a unit, and returns what was said. When systemd refuses because it was started too
+/// often of late, that is forgotten and it is asked again: it was we who came so often, and a service that ran before
+/// would stay down for it.
+pub fn run(sys: &mut dyn Sys, verb: &str, unit: &UnitName, timeout: Duration) -> Result<Output, SysError> {
+    let command = |verb| Command::new(["systemctl", verb, unit.as_str()]).timeout(timeout);
+    let output = sys.effect(&Effect::Run(&command(verb)))?;
+    if output.success() || read_one(sys, unit)?.result != "start-limit-hit" {
+        return Ok(output);
+    }
+    sys.effect(&Effect::Run(&command("reset-failed")))?;
+    sys.effect(&Effect::Run(&command(verb)))
 }
 
 fn state(block: &str) -> UnitState {

@@ -294,8 +294,7 @@ impl UnitResource<'_> {
 
     // What it says is no reason to stop putting things back: what counts is read from the unit afterwards.
     fn systemctl(&self, sys: &mut dyn Sys, verb: &str) -> Result<String, SysError> {
-        let command = Command::new(["systemctl", verb, self.unit.as_str()]).timeout(TIMEOUT);
-        Ok(sys.effect(&Effect::Run(&command))?.complaint())
+        Ok(systemd::run(sys, verb, self.unit, TIMEOUT)?.complaint())
     }
 
     fn manager(&self, sys: &mut dyn Sys, verb: &str) -> Result<(), SysError> {

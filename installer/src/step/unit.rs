@@ -15,7 +15,7 @@ use super::{Change, Context, Decision, Detail, Run, Step, StepError, Undo, UnitM
 use crate::redact;
 use crate::resource::Resource;
 use crate::sys::{Command, Effect, Kind, Sys};
-use crate::systemd::{UnitState, read_one};
+use crate::systemd::{self, UnitState, read_one};
 
 const POLL: Duration = Duration::from_millis(200);
 // systemctl itself waits as long as the unit's own start timeout: it should be the one that speaks first.
@@ -101,7 +101,6 @@ impl UnitStep {
     }
 
     fn run(&self, sys: &mut dyn Sys, run: Run) -> Result<(), StepError> {
-        let unit = self.0.unit.as_str();
         let verb = match run {
             Run::Start => "start",
             Run::Stop => "stop",
@@ -109,8 +108,7 @@ impl UnitStep {
             Run::Restart => "restart",
         };
         let timeout = Duration::from_secs(u64::from(self.0.timeout_s)) + MARGIN;
-        let command = Command::new(["systemctl", verb, unit]).timeout(timeout);
-        let output = sys.effect(&Effect::Run(&command))?;
+        let output = systemd::run(sys, verb, &self.0.unit, timeout)?;
         if output.success() {
             return Ok(());
         }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use chom_format::UnitName;
 
-use super::super::source::finished;
+use super::super::source::systemctl;
 use crate::resource::Resource;
 use crate::step::{Change, Context, Decision, Detail, Run, Step, StepError, Undo, UnitMove};
-use crate::sys::{Command, Effect, Sys, interrupt};
+use crate::sys::{Sys, interrupt};
 use crate::systemd;
 
 // Longer than systemd's own patience with a unit that does not stop.
@@ -35,7 +35,7 @@ impl Step for Stop {
     }
 
     fn apply(&self, sys: &mut dyn Sys, _: &Context, _: &Change) -> Result<(), StepError> {
-        systemctl(sys, "stop", &self.unit)
+        Ok(systemctl(sys, "stop", &self.unit, TIMEOUT)?)
     }
 }
 
@@ -49,7 +49,7 @@ impl Step for Start {
     }
 
     fn apply(&self, sys: &mut dyn Sys, _: &Context, _: &Change) -> Result<(), StepError> {
-        systemctl(sys, "start", &self.unit)?;
+        systemctl(sys, "start", &self.unit, TIMEOUT)?;
         let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
             interrupt::check()?;
@@ -65,12 +65,6 @@ impl Step for Start {
         let what = format!("{} does not run with what was brought back", self.unit);
         Err(StepError::Refused { what, hint: Some(format!("journalctl -u {}", self.unit)) })
     }
-}
-
-fn systemctl(sys: &mut dyn Sys, verb: &str, unit: &UnitName) -> Result<(), StepError> {
-    let command = Command::new(["systemctl", verb, unit.as_str()]).timeout(TIMEOUT);
-    let output = sys.effect(&Effect::Run(&command))?;
-    Ok(finished(&command, output)?)
 }
 
 fn change(verb: &'static str, summary: String, run: Run) -> Change {

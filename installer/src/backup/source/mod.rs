@@ -11,12 +11,13 @@ pub mod redis;
 use std::io::Write;
 use std::time::Duration;
 
-use chom_format::DatabaseName;
 use chom_format::backup::{BackupPart, BackupSource};
+use chom_format::{DatabaseName, UnitName};
 
 use super::tree::Walk;
 use crate::redact;
 use crate::sys::{Command, Output, Sys, SysError};
+use crate::systemd;
 
 /// A part as it is just before it is read.
 #[derive(Debug)]
@@ -95,6 +96,17 @@ pub(crate) fn finished(command: &Command, output: Output) -> Result<(), SysError
     }
     let complaint = redact::text(&output.complaint());
     Err(SysError::Failed { command: command.argv.join(" "), code: output.code, complaint })
+}
+
+/// Starts or stops a service.
+pub(crate) fn systemctl(
+    sys: &mut dyn Sys,
+    verb: &str,
+    unit: &UnitName,
+    timeout: Duration,
+) -> Result<(), SysError> {
+    let output = systemd::run(sys, verb, unit, timeout)?;
+    finished(&Command::new(["systemctl", verb, unit.as_str()]), output)
 }
 
 /// A number that a program has printed.

@@ -9,7 +9,7 @@ use chom_format::backup::RedisSource;
 use chom_format::{Digest, HostPath, Mode};
 use serde::{Deserialize, Serialize};
 
-use super::{ask, finished};
+use super::{ask, finished, systemctl};
 use crate::resource::{below, private, remove_tree};
 use crate::sys::{Attrs, Command, Effect, Source, Sys, SysError};
 
@@ -147,7 +147,7 @@ impl Server {
 
     /// Starts its unit when it stands still.
     pub fn start(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
-        self.systemctl(sys, "start")?;
+        systemctl(sys, "start", &self.source.unit, UNIT)?;
         self.wait(sys)
     }
 
@@ -155,7 +155,7 @@ impl Server {
     ///
     /// Append-only files win over the dump. So they become a log that begins with it, as after Redis has rewritten one.
     pub fn exchange(&self, sys: &mut dyn Sys, rdb: &HostPath, sha256: Digest) -> Result<(), SysError> {
-        self.systemctl(sys, "stop")?;
+        systemctl(sys, "stop", &self.source.unit, UNIT)?;
         let attrs = self.attrs(sys)?;
         let source = Source::Host { path: rdb, sha256 };
         sys.effect(&Effect::Write { path: &self.dump, source, attrs: &attrs })?;
@@ -178,12 +178,6 @@ impl Server {
         let plain = Attrs { mode: Mode::from_bits(0o660), xattrs: BTreeMap::new(), ..dir };
         let known = sys.attrs(&self.dump)?.unwrap_or(plain);
         Ok(Attrs { mtime: private(0).mtime, ..known })
-    }
-
-    fn systemctl(&self, sys: &mut dyn Sys, verb: &str) -> Result<(), SysError> {
-        let command = Command::new(["systemctl", verb, self.source.unit.as_str()]).timeout(UNIT);
-        let output = sys.effect(&Effect::Run(&command))?;
-        finished(&command, output)
     }
 
     // It answers before it has read all of its data.
