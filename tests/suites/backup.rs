@@ -42,12 +42,16 @@ const CHANGE: &[&str] = &[
     "rm /srv/till/now; chmod 0600 /etc/till/till.conf; echo more >>/srv/till/a.tmp",
 ];
 
-/// All that is backed up, as a person would look at it. The figures are written behind every run.
-const TELL: &[&str] = &[
+/// What is in the tables.
+const TABLES: &[&str] = &[
     "psql() { setpriv --reuid=postgres --regid=postgres --init-groups psql -X -At \"$@\"; }",
     "psql -d sales -c 'SELECT count(*), max(name) FROM items' -c \"SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1\"",
     "mariadb -BN -e 'SHOW DATABASES; SHOW TABLES IN shop'",
     "mariadb -BN -e 'SELECT * FROM shop.orders; SELECT * FROM staff.people' 2>&1 || true",
+];
+
+/// Everything else that is backed up, as a person would look at it. The figures are written behind every run.
+const REST: &[&str] = &[
     "for key in cart:1 cart:9; do redis-cli get $key; done; redis-cli lrange list 0 -1; redis-cli hgetall hash",
     "redis-cli -n 3 get far; redis-cli dbsize",
     "find /srv/till /etc/till -path /srv/till/metrics -prune -o -name '*.tmp' -o -printf '%p %y %m %U:%G %T@ %l\\n' | sort",
@@ -70,6 +74,10 @@ fn install(host: &Host, name: &str, set: &[&str]) -> Unpacked {
 /// Runs the copy of the program that the host keeps: no command here needs the bundle.
 fn chom(host: &Host, words: &[&str]) -> Said {
     Unpacked { folder: "/var/lib/chom".to_owned() }.installer(host, words)
+}
+
+fn tell(host: &Host) -> String {
+    shell(host, TABLES) + &shell(host, REST)
 }
 
 fn good(host: &Host, words: &[&str]) -> String {
@@ -139,6 +147,7 @@ fn the_older_release_has_its_databases_back_too() {
 
 fn whatever_goes_wrong(host: &Host) {
     one_part_alone(host);
+    a_damaged_way_back(host);
     put_back_when_it_fails(host);
     killed_at_effects_of_a_restore(host);
     killed_at_effects_of_a_backup(host);
@@ -203,16 +212,16 @@ fn a_damaged_byte(host: &Host) {
 }
 
 fn restored_and_taken_back(host: &Host) {
-    let before = shell(host, TELL);
+    let before = tell(host);
     shell(host, CHANGE);
-    let changed = shell(host, TELL);
+    let changed = tell(host);
     assert_ne!(before, changed);
     let ran = must(host, &["systemctl", "show", "--property=InvocationID", "till.service"]);
     let plan = good(host, &["backup", "restore", "1", "--yes"]);
     for text in ["undone from a copy", "-/srv/till/new/f", "+/srv/till/deep", "stop till.service"] {
         assert!(plan.contains(text), "{text}: {plan}");
     }
-    assert_eq!(shell(host, TELL), before);
+    assert_eq!(tell(host), before);
     assert_ne!(
         must(host, &["systemctl", "show", "--property=InvocationID", "till.service"]),
         ran,
@@ -223,17 +232,28 @@ fn restored_and_taken_back(host: &Host) {
     assert!(again.contains("nothing to do"), "{again}");
     let back = good(host, &["rollback", "--yes"]);
     assert!(back.contains("proof: "), "{back}");
-    assert_eq!(shell(host, TELL), changed);
+    assert_eq!(tell(host), changed);
     assert!(!host.root().join("var/lib/chom/restore").exists(), "what was unpacked is gone");
 }
 
 fn one_part_alone(host: &Host) {
-    let before = shell(host, TELL);
+    let before = tell(host);
+    // Each exchange is a start of its own, and they come in a row.
+    shell(
+        host,
+        &[
+            "mkdir /run/systemd/system/redis-server.service.d",
+            "cd /run/systemd/system/redis-server.service.d",
+            "printf '[Unit]\\nStartLimitIntervalSec=3600\\nStartLimitBurst=1\\n' >seldom.conf",
+            "systemctl daemon-reload",
+        ],
+    );
     good(host, &["backup", "restore", "1", "--yes", "--only", "redis.carts"]);
     assert_eq!(must(host, &["redis-cli", "get", "cart:1"]).trim(), "apples");
     assert_eq!(must(host, &["cat", "/srv/till/ledger"]).trim(), "changed", "nothing else is touched");
     good(host, &["rollback", "--yes"]);
-    assert_eq!(shell(host, TELL), before);
+    assert_eq!(tell(host), before);
+    shell(host, &["rm -r /run/systemd/system/redis-server.service.d; systemctl daemon-reload"]);
     refused(
         host,
         &["backup", "restore", "1", "--yes", "--only", "redis.cart"],
@@ -242,9 +262,37 @@ fn one_part_alone(host: &Host) {
     );
 }
 
+/// A dump that is not what was saved is never put into a database: what is there stays, until the dump is whole again.
+fn a_damaged_way_back(host: &Host) {
+    let before = tell(host);
+    good(host, &["backup", "restore", "1", "--yes"]);
+    let restored = shell(host, TABLES);
+    let found =
+        must(host, &["grep", "-lrE", "PostgreSQL database dump|MariaDB dump", "/var/lib/chom/objects"]);
+    let dumps: Vec<PathBuf> =
+        found.lines().map(|path| host.root().join(path.trim_start_matches('/'))).collect();
+    let whole: Vec<Vec<u8>> = dumps.iter().map(|path| fs::read(path).unwrap()).collect();
+    for (path, whole) in dumps.iter().zip(&whole) {
+        fs::write(path, &whole[..whole.len() / 2]).unwrap();
+    }
+    let said = chom(host, &["rollback", "--yes"]);
+    assert_eq!(said.code, 5, "{}", said.text);
+    // Those of an earlier restore are damaged too, and nobody asks for them.
+    let names = |path: &&PathBuf| {
+        said.text.contains(&format!("objects/{} is ", path.file_name().unwrap().to_string_lossy()))
+    };
+    assert_eq!(dumps.iter().filter(names).count(), 2, "{found}: {}", said.text);
+    assert_eq!(shell(host, TABLES), restored, "{}", said.text);
+    for (path, whole) in dumps.iter().zip(&whole) {
+        fs::write(path, whole).unwrap();
+    }
+    let back = good(host, &["recover"]);
+    assert_eq!(tell(host), before, "{back}");
+}
+
 /// PostgreSQL drops no database that somebody is connected to. By then MariaDB has been exchanged, and comes back.
 fn put_back_when_it_fails(host: &Host) {
-    let before = shell(host, TELL);
+    let before = tell(host);
     let held = "SELECT pg_sleep(600)";
     let session = ["--uid=postgres", "psql", "-X", "-d", "sales", "-c", held];
     must(host, &[&["systemd-run", "--quiet", "--collect", "--unit=held"], &session[..]].concat());
@@ -269,7 +317,7 @@ fn put_back_when_it_fails(host: &Host) {
     for text in ["restore/data/postgresql.sales", "is being accessed by other users", "as before, proved"] {
         assert!(said.text.contains(text), "{text}: {}", said.text);
     }
-    assert_eq!(shell(host, TELL), before);
+    assert_eq!(tell(host), before);
 }
 
 /// How many effects a command has, as it says itself when a fault is asked for that it does not come to.
@@ -281,12 +329,12 @@ fn effects(text: &str) -> u64 {
 
 /// SIGKILL in the middle of a restore: taken back by the next command, databases included.
 fn killed_at_effects_of_a_restore(host: &Host) {
-    let before = shell(host, TELL);
+    let before = tell(host);
     let whole = chom(host, &["backup", "restore", "1", "--yes", "--fault", "fail@100000"]);
     assert_eq!(whole.code, 0, "{}", whole.text);
-    let (all, restored) = (effects(&whole.text), shell(host, TELL));
+    let (all, restored) = (effects(&whole.text), tell(host));
     good(host, &["rollback", "--yes"]);
-    assert_eq!(shell(host, TELL), before);
+    assert_eq!(tell(host), before);
     for (kind, at) in faults(all) {
         let fault = format!("{kind}@{at}");
         let said = chom(host, &["backup", "restore", "1", "--yes", "--fault", &fault]);
@@ -297,12 +345,12 @@ fn killed_at_effects_of_a_restore(host: &Host) {
             assert!([0, 1, 4].contains(&said.code) && kind == "fail", "{fault}: {} {}", said.code, said.text);
         }
         assert!(!host.root().join("var/lib/chom/restore").exists(), "{fault}: clear text stays");
-        let stands = shell(host, TELL) == restored;
+        let stands = tell(host) == restored;
         assert!(said.code == 137 || stands == (said.code == 0), "{fault}: told {}, {}", said.code, said.text);
         if stands {
             good(host, &["rollback", "--yes"]);
         }
-        assert_eq!(shell(host, TELL), before, "{fault}: {}", said.text);
+        assert_eq!(tell(host), before, "{fault}: {}", said.text);
     }
 }
 
@@ -370,12 +418,12 @@ fn encrypted(host: &Host) {
     assert!(verified.contains(&format!("backup {id} is good")), "{verified}");
     refused(host, &["backup", "restore", id, "--yes"], 2, &["is encrypted", "--identity FILE"]);
 
-    let before = shell(host, TELL);
+    let before = tell(host);
     shell(host, &["redis-cli set cart:1 lost", "echo lost >/srv/till/ledger"]);
     // The configuration is the newer bundle's; what services have written comes back.
     let parts = ["--only", "redis.carts", "--only", "till.ledger", "--only", "postgresql.sales"];
     good(host, &[&["backup", "restore", id, "--yes"], &identity[..], &parts[..]].concat());
-    assert_eq!(shell(host, TELL), before);
+    assert_eq!(tell(host), before);
     good(host, &["rollback", "--yes"]);
     assert_eq!(must(host, &["redis-cli", "get", "cart:1"]).trim(), "lost");
     let back = upgraded.installer(host, &["rollback", "--yes"]);

@@ -206,7 +206,9 @@ fn number(text: &str, name: &str) -> Option<u32> {
 /// What a saved file held.
 fn content(sys: &dyn Sys, store: &Store, state: &PathState) -> Result<Option<String>, SysError> {
     match state {
-        PathState::File { sha256, .. } => Ok(Some(text_of(sys, &store.object(sha256)?)?.unwrap_or_default())),
+        PathState::File { sha256, .. } => {
+            Ok(Some(String::from_utf8_lossy(&store.read(sys, sha256)?).into_owned()))
+        }
         _ => Ok(None),
     }
 }
@@ -304,6 +306,29 @@ mod tests {
         assert_eq!(host.restore(Some(&host.after)), Restored::Foreign { kept: Vec::new() });
         assert_eq!(host.text("etc/passwd"), format!("{BEFORE}{THEIRS}"));
         assert_eq!(host.text("etc/group"), "root:x:0:\n");
+    }
+
+    #[test]
+    fn a_copy_that_is_lost_or_damaged_takes_no_line_away() {
+        let own = BEFORE.len() as u64;
+        for damage in [None, Some("root:x:0")] {
+            let host = host();
+            // An account of before: by the copy alone it is known that it was there.
+            let account = Resource::Account { name: "root".parse().unwrap() };
+            let objects = host.dir.path().join("var/lib/chom/objects");
+            for object in fs::read_dir(&objects).unwrap().map(|entry| entry.unwrap().path()) {
+                if fs::metadata(&object).unwrap().len() == own {
+                    damage.map_or_else(|| fs::remove_file(&object), |text| fs::write(&object, text)).unwrap();
+                }
+            }
+            let now = format!("{BEFORE}{OURS}{THEIRS}");
+            fs::write(host.dir.path().join("etc/passwd"), &now).unwrap();
+            let mut sys = RealSys::new(host.dir.path());
+            let restored = account.restore().restore(&mut sys, &host.store, &host.saved, Some(&host.after));
+            let error = restored.unwrap_err().to_string();
+            assert!(error.contains("/var/lib/chom/objects/"), "{error}");
+            assert_eq!(host.text("etc/passwd"), now);
+        }
     }
 
     #[test]

@@ -63,10 +63,15 @@ impl Restore for DatabaseResource<'_> {
             fingerprint = Fingerprint(server.content(sys)?);
         }
         let place = store.object(&object)?;
-        match sys.meta(&place)? {
-            Some(_) => sys.effect(&Effect::Remove { path: &path })?,
-            None => sys.effect(&Effect::Rename { from: &path, to: &place })?,
-        };
+        if store.has(sys, &object)? {
+            sys.effect(&Effect::Remove { path: &path })?;
+        } else {
+            // Damaged since another transaction has kept it.
+            if sys.meta(&place)?.is_some() {
+                sys.effect(&Effect::Remove { path: &place })?;
+            }
+            sys.effect(&Effect::Rename { from: &path, to: &place })?;
+        }
         let state = to_value(&Before { object: Some(object), there })?;
         Ok(Saved { state, objects: vec![object], fingerprint })
     }
@@ -180,6 +185,9 @@ impl DatabaseResource<'_> {
 
     /// Makes the databases what they were, and takes those away that were not there.
     fn make(&self, sys: &mut dyn Sys, store: &Store, before: &Before) -> Result<(), SysError> {
+        if let Some(object) = &before.object {
+            store.prove(sys, object)?;
+        }
         let gone = match self.database {
             Database::Postgresql(source) => before.there.is_empty().then(|| postgresql::drop(source)),
             Database::Mariadb(source) => {

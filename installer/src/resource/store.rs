@@ -1,7 +1,8 @@
 //! Where a transaction keeps things: objects by digest, shared by all transactions, and its own attic.
 
-use std::io::Read as _;
+use std::io::{self, Write};
 
+use chom_format::digest::Hasher;
 use chom_format::{Digest, HostPath, Mode, RelPath};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,23 +38,46 @@ impl Store {
         Ok(sha256)
     }
 
-    /// Reads such a state; bytes that are not those written are an error.
+    /// Reads such a state.
     pub fn read_state<T: DeserializeOwned>(&self, sys: &dyn Sys, sha256: &Digest) -> Result<T, SysError> {
-        let path = self.object(sha256)?;
-        let mut bytes = Vec::new();
-        sys.open(&path)?.read_to_end(&mut bytes).map_err(SysError::io("read", &path))?;
-        let found = Digest::of(&bytes);
-        if found != *sha256 {
-            return Err(SysError::Digest { object: path.to_string(), wanted: *sha256, found });
-        }
-        serde_json::from_slice(&bytes).map_err(|error| SysError::other("understand", path, error.to_string()))
+        let bytes = self.read(sys, sha256)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| SysError::other("understand", format!("the state {sha256}"), error.to_string()))
     }
 
-    /// Puts bytes with this digest into the store. What is there under this name has it already: objects
-    /// come into being by one rename, when they are complete and on the disk.
+    /// The bytes of an object; others than those that were kept are an error.
+    pub fn read(&self, sys: &dyn Sys, sha256: &Digest) -> Result<Vec<u8>, SysError> {
+        let mut bytes = Vec::new();
+        self.copy(sys, sha256, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Whether an object is there and what it was.
+    pub fn has(&self, sys: &dyn Sys, sha256: &Digest) -> Result<bool, SysError> {
+        Ok(sys.meta(&self.object(sha256)?)?.is_some() && self.prove(sys, sha256).is_ok())
+    }
+
+    /// Reads an object to its end before a program is given it, which would work with whatever there is.
+    pub fn prove(&self, sys: &dyn Sys, sha256: &Digest) -> Result<(), SysError> {
+        self.copy(sys, sha256, &mut io::sink())
+    }
+
+    fn copy(&self, sys: &dyn Sys, sha256: &Digest, to: &mut dyn Write) -> Result<(), SysError> {
+        let path = self.object(sha256)?;
+        let mut to = Hasher::new(to);
+        io::copy(&mut sys.open(&path)?, &mut to).map_err(SysError::io("read", &path))?;
+        let (found, ..) = to.finish();
+        if found == *sha256 {
+            return Ok(());
+        }
+        Err(SysError::Digest { object: path.to_string(), wanted: *sha256, found })
+    }
+
+    /// Puts bytes with this digest into the store. Objects come into being by one rename, when they are complete and on
+    /// the disk; one that an earlier transaction has kept may have been damaged since, and is written again then.
     pub fn keep(&self, sys: &mut dyn Sys, source: Source<'_>, sha256: Digest) -> Result<(), SysError> {
         let path = self.object(&sha256)?;
-        if sys.meta(&path)?.is_none() {
+        if !self.has(sys, &sha256)? {
             sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o600) })?;
         }
         Ok(())
@@ -71,4 +95,31 @@ pub(crate) fn private(mode: u32) -> Attrs {
 pub(crate) fn below(dir: &HostPath, name: &str) -> Result<HostPath, SysError> {
     let relative: RelPath = name.parse().map_err(|error| SysError::other("name", dir, format!("{error}")))?;
     Ok(dir.join(&relative))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::sys::RealSys;
+
+    #[test]
+    fn an_object_that_was_damaged_since_is_written_again() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        fs::create_dir_all(dir.path().join("objects")).unwrap();
+        let store = Store { objects: "/objects".parse().unwrap(), attic: "/attic".parse().unwrap() };
+        let mut sys = RealSys::new(dir.path());
+        let digest = store.keep_state(&mut sys, &"kept").unwrap();
+        let object = dir.path().join("objects").join(digest.to_string());
+        let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(&object).unwrap());
+        let first = inode();
+        store.keep_state(&mut sys, &"kept").unwrap();
+        assert_eq!(inode(), first, "what is good is left");
+        fs::write(&object, "\"kepT\"").unwrap();
+        let error = store.read_state::<String>(&sys, &digest).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("content of /objects/{digest} is ")), "{error}");
+        store.keep_state(&mut sys, &"kept").unwrap();
+        assert_eq!(store.read_state::<String>(&sys, &digest).unwrap(), "kept");
+    }
 }
