@@ -1,4 +1,5 @@
-//! Which transactions are kept: the newest ones, whatever is open, and the objects and attics of those.
+//! Which transactions are kept: the newest ones, the newest ones that stand, whatever is open, and the objects and attics
+//! of those.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +7,16 @@ use chom_format::Digest;
 
 use super::list::ids;
 use super::reserve::release;
-use super::{Files, list};
+use super::{Files, Known, list};
 use crate::journal::JournalError;
 use crate::resource::{below, remove_tree};
 use crate::sys::Sys;
 
-/// Removes all but the newest `keep` transactions with their attics, and the objects that no transaction
-/// names any longer. What is open is never removed, and neither is anything when a journal cannot be read.
+/// Removes transactions with their attics, and the objects that no transaction names any longer. What is open is never
+/// removed, and neither is anything when a journal cannot be read.
 pub fn prune(sys: &mut dyn Sys, files: &Files, keep: usize) -> Result<(), JournalError> {
     let known = list(sys, files)?;
-    let newest = known.iter().rev().take(keep).map(|known| known.id);
-    let open = known.iter().filter(|known| known.state.is_open()).map(|known| known.id);
-    let kept: BTreeSet<u64> = newest.chain(open).collect();
+    let kept = kept(&known, keep);
     let mut named = BTreeSet::new();
     for known in known.iter().filter(|known| kept.contains(&known.id)) {
         named.extend(known.state.saved.iter().flat_map(|(_, saved)| saved.objects.iter().copied()));
@@ -48,4 +47,17 @@ pub fn prune(sys: &mut dyn Sys, files: &Files, keep: usize) -> Result<(), Journa
         remove_tree(sys, &below(&objects, &name)?)?;
     }
     Ok(())
+}
+
+/// The newest `keep`, so that a person can read what happened of late, and as many that stand, however many attempts have
+/// failed since: they are the way back. And the one that brought the bundle that the host has now, however often a backup
+/// was restored over it: without it nobody would know what is installed here.
+fn kept(known: &[Known], keep: usize) -> BTreeSet<u64> {
+    let stand = || known.iter().rev().filter(|known| known.state.stands());
+    let manifest = |known: &Known| known.state.begin.as_ref().map(|begin| begin.manifest);
+    let now = stand().next().map(manifest);
+    let brought = stand().take_while(|known| Some(manifest(known)) == now).last();
+    let open = known.iter().filter(|known| known.state.is_open());
+    let all = known.iter().rev().take(keep).chain(stand().take(keep)).chain(brought).chain(open);
+    all.map(|known| known.id).collect()
 }

@@ -198,7 +198,18 @@ pub(super) fn install(
     script: &[Does],
     options: Options,
 ) -> (FaultSys, Result<Report, EngineError>) {
-    let plan = order(&RealSys::new(root), script, &Healthy, options);
+    install_of(b"{}", root, fault, script, options)
+}
+
+/// The same, of another bundle.
+pub(super) fn install_of(
+    manifest: &[u8],
+    root: &Path,
+    fault: Fault,
+    script: &[Does],
+    options: Options,
+) -> (FaultSys, Result<Report, EngineError>) {
+    let plan = Order { manifest, ..order(&RealSys::new(root), script, &Healthy, options) };
     let mut sys = FaultSys::new(root, fault);
     let files = Files::standard().unwrap();
     let hold = match Hold::establish(&mut sys, &files, "test") {
