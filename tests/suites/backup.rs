@@ -287,6 +287,7 @@ fn a_damaged_way_back(host: &Host) {
         fs::write(path, whole).unwrap();
     }
     let back = good(host, &["recover"]);
+    assert!(back.contains("putting the host back: what could not be put back is tried again"), "{back}");
     assert_eq!(tell(host), before, "{back}");
 }
 

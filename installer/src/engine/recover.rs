@@ -115,6 +115,7 @@ pub(super) fn cause(state: &State, now: &BootTime) -> String {
             let before = if same { "in time" } else { "before the host was started anew" };
             format!("nobody confirmed it {before}")
         }
+        Standing::Stuck { .. } => "what could not be put back is tried again".to_owned(),
         _ => "the run was cut off".to_owned(),
     }
 }
