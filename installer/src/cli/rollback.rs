@@ -15,6 +15,9 @@ pub struct Rollback {
     /// Back to this transaction: take back all that are newer (0: all there are)
     #[arg(long, value_name = "ID")]
     to: Option<u64>,
+    /// Although originals are lost or damaged: put back what can be put back, and name the rest
+    #[arg(long)]
+    partly: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -25,7 +28,8 @@ impl Rollback {
     pub fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
         let consent = Agreement::new(Arc::clone(&ctx.printer), self.yes)?;
         let progress = ctx.progress();
-        let outcome = run::rollback(self.to, &|known| consent.agree_to_roll_back(known), &progress);
+        let outcome =
+            run::rollback(self.to, self.partly, &|known| consent.agree_to_roll_back(known), &progress);
         progress.end();
         Ok(ctx.end(&outcome?))
     }

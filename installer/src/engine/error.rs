@@ -45,6 +45,14 @@ pub enum EngineError {
         /// As asked for.
         id: u64,
     },
+    /// What it saved is not what it was: to take it back would leave the host between two states.
+    #[error("what transaction {id} has saved is lost or damaged:\n{}", .damaged.join("\n"))]
+    Damaged {
+        /// Which.
+        id: u64,
+        /// Each original, with what it is for.
+        damaged: Vec<String>,
+    },
     /// A journal could not be read or begun.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -61,6 +69,7 @@ impl Explain for EngineError {
         match self {
             Self::Unfinished { .. } | Self::Journal(JournalError::Corrupt { .. }) => Exit::NeedsPerson,
             Self::Awaiting { .. } => Exit::Busy,
+            Self::Damaged { .. } => Exit::Refused,
             Self::NoSuchPosition(_) | Self::NothingStands | Self::NoSuch { .. } => Exit::BadInput,
             Self::Stale { .. } | Self::Journal(_) | Self::Step(_) | Self::Sys(_) => Exit::Failed,
         }
@@ -75,6 +84,11 @@ impl Explain for EngineError {
             Self::Unfinished { .. } => "chom-install recover".to_owned(),
             Self::Awaiting { .. } => {
                 "confirm it with the command that its run has printed, or take it back: chom-install rollback"
+                    .to_owned()
+            }
+            Self::Damaged { .. } => {
+                "bring them back from a copy of /var/lib/chom/objects; or put back what can be put back, and mend the \
+                 rest: chom-install rollback --partly"
                     .to_owned()
             }
             Self::NothingStands | Self::NoSuch { .. } => "chom-install history".to_owned(),

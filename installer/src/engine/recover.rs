@@ -1,14 +1,37 @@
 //! Runs that were cut off, and transactions that are no longer wanted: both are taken back, newest first.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
+
+use chom_format::Digest;
 
 use super::clock::boot_time;
 use super::log::Log;
 use super::report::{Ending, Report};
 use super::{Engine, EngineError, Event, Open};
 use crate::journal::{BootTime, Standing, State};
-use crate::sys::interrupt;
-use crate::transaction::{Known, Reserve, list};
+use crate::resource::Resource;
+use crate::sys::{Sys, interrupt};
+use crate::transaction::{Files, Known, Reserve, list};
+
+/// Whether a transaction can be taken back: every original that it has saved is read and compared, before anything is
+/// touched. Whoever recovers a host that is half done does not ask: there, all that can be put back is better than nothing.
+pub fn prove_originals(sys: &dyn Sys, files: &Files, known: &Known) -> Result<(), EngineError> {
+    let store = files.store(known.id)?;
+    let mut objects: BTreeMap<Digest, &Resource> = BTreeMap::new();
+    for (resource, saved) in &known.state.saved {
+        objects.extend(saved.objects.iter().map(|object| (*object, resource)));
+    }
+    for (resource, after) in &known.state.after {
+        objects
+            .extend(resource.restore().objects_of_after(after)?.into_iter().map(|object| (object, resource)));
+    }
+    let reason = |(object, resource): (&Digest, &&Resource)| {
+        store.prove(sys, object).err().map(|error| format!("{resource}: {error}"))
+    };
+    let damaged: Vec<String> = objects.iter().filter_map(reason).collect();
+    if damaged.is_empty() { Ok(()) } else { Err(EngineError::Damaged { id: known.id, damaged }) }
+}
 
 impl Engine<'_> {
     /// Takes back what a run that was cut off left half done, and what nobody has confirmed in time; a window

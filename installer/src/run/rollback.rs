@@ -2,15 +2,16 @@
 
 use super::session::this_program;
 use super::{Outcome, RunError, Session, backup, figures};
-use crate::engine::{Engine, Report, tell_at_login};
+use crate::engine::{Engine, Report, prove_originals, tell_at_login};
 use crate::sys::RealSys;
 use crate::transaction::{Hold, Known};
 use crate::ui::{Progress, Watcher};
 
 /// Takes back the newest transaction that stands, or all that are newer than `to` (0: all there are); when one
-/// was cut off, that. `agreed` is given those, newest first.
+/// was cut off, that. `agreed` is given those, newest first. `partly`: although originals are lost.
 pub fn rollback(
     to: Option<u64>,
+    partly: bool,
     agreed: &dyn Fn(&[&Known]) -> Result<(), RunError>,
     progress: &Progress,
 ) -> Result<Outcome, RunError> {
@@ -29,6 +30,9 @@ pub fn rollback(
         Some(id) => standing.filter(|known| known.id > id).collect(),
         None => standing.take(1).collect(),
     };
+    if !cut_off && !partly {
+        wanted.iter().try_for_each(|known| prove_originals(&session.sys, &session.files, known))?;
+    }
     if !wanted.is_empty() {
         agreed(&wanted)?;
     }

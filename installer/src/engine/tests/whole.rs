@@ -5,11 +5,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use chom_format::exit::Explain;
 use chom_format::{Exit, HostState};
 
 use super::host::*;
 use super::steps::Does;
-use crate::engine::{Ending, EngineError, Event, Observer, Options, Position};
+use crate::engine::{Ending, EngineError, Event, Observer, Options, Position, prove_originals};
 use crate::receipt::Receipt;
 use crate::sys::fault::Fault;
 use crate::sys::{RealSys, interrupt};
@@ -227,6 +228,32 @@ fn names_that_others_made_in_our_directories_are_left_and_named() {
     assert_eq!(report.ending, Ending::Restored, "{report:?}");
     assert!(host.path().join("etc/app/theirs").exists());
     assert!(report.exceptions.iter().any(|text| text.contains("/etc/app/theirs")), "{:?}", report.exceptions);
+}
+
+#[test]
+fn an_original_that_is_lost_or_damaged_is_known_before_anything_is_taken_back() {
+    let _others = beside_others();
+    let host = host();
+    install(host.path(), Fault::None, &script(), Options::default()).1.unwrap();
+    let (sys, files) = (RealSys::new(host.path()), Files::standard().unwrap());
+    let known = list(&sys, &files).unwrap().remove(0);
+    prove_originals(&sys, &files, &known).unwrap();
+    let store = host.path().join("var/lib/chom/objects");
+    let objects: Vec<_> = fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!objects.is_empty());
+    for object in objects {
+        let whole = fs::read(&object).unwrap();
+        for damage in [None, Some([&whole[..], b"x"].concat())] {
+            fs::remove_file(&object).unwrap();
+            damage.iter().for_each(|bytes| fs::write(&object, bytes).unwrap());
+            let error = prove_originals(&sys, &files, &known).unwrap_err();
+            let name = object.file_name().unwrap().to_string_lossy();
+            assert!(error.to_string().contains(&*name), "{error}");
+            assert_eq!((error.exit(), error.host()), (Exit::Refused, HostState::Unchanged));
+            fs::write(&object, &whole).unwrap();
+        }
+    }
+    prove_originals(&sys, &files, &known).unwrap();
 }
 
 fn keep(number: usize) -> Options {
