@@ -1,6 +1,5 @@
 //! Runs that were cut off, and transactions that are no longer wanted: both are taken back, newest first.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use chom_format::Digest;
@@ -18,18 +17,10 @@ use crate::transaction::{Files, Known, Reserve, list};
 /// touched. Whoever recovers a host that is half done does not ask: there, all that can be put back is better than nothing.
 pub fn prove_originals(sys: &dyn Sys, files: &Files, known: &Known) -> Result<(), EngineError> {
     let store = files.store(known.id)?;
-    let mut objects: BTreeMap<Digest, &Resource> = BTreeMap::new();
-    for (resource, saved) in &known.state.saved {
-        objects.extend(saved.objects.iter().map(|object| (*object, resource)));
-    }
-    for (resource, after) in &known.state.after {
-        objects
-            .extend(resource.restore().objects_of_after(after)?.into_iter().map(|object| (object, resource)));
-    }
-    let reason = |(object, resource): (&Digest, &&Resource)| {
-        store.prove(sys, object).err().map(|error| format!("{resource}: {error}"))
+    let reason = |(object, resource): (Digest, &Resource)| {
+        store.prove(sys, &object).err().map(|error| format!("{resource}: {error}"))
     };
-    let damaged: Vec<String> = objects.iter().filter_map(reason).collect();
+    let damaged: Vec<String> = known.objects()?.into_iter().filter_map(reason).collect();
     if damaged.is_empty() { Ok(()) } else { Err(EngineError::Damaged { id: known.id, damaged }) }
 }
 

@@ -1,4 +1,4 @@
-//! Looking at one path: everything about it that can be put back.
+//! Looking at one path: everything about it that can be put back; and what the host's small files say.
 
 use std::fmt::Display;
 use std::str::FromStr;

@@ -1,7 +1,12 @@
 //! The transactions that the host knows.
 
+use std::collections::BTreeMap;
+
+use chom_format::Digest;
+
 use super::Files;
 use crate::journal::{Journal, JournalError, State, fold};
+use crate::resource::Resource;
 use crate::sys::{Sys, SysError};
 
 /// A transaction with what its journal says.
@@ -13,6 +18,22 @@ pub struct Known {
     pub state: State,
     /// The journal, ready to be gone on with.
     pub journal: Journal,
+}
+
+impl Known {
+    /// What it has in the store, with what each object is for.
+    pub fn objects(&self) -> Result<BTreeMap<Digest, &Resource>, SysError> {
+        let mut objects = BTreeMap::new();
+        for (resource, saved) in &self.state.saved {
+            objects.extend(saved.objects.iter().map(|object| (*object, resource)));
+        }
+        for (resource, after) in &self.state.after {
+            objects.extend(
+                resource.restore().objects_of_after(after)?.into_iter().map(|object| (object, resource)),
+            );
+        }
+        Ok(objects)
+    }
 }
 
 /// All transactions, oldest first. One whose journal never came to hold a record did not begin and is left out.

@@ -19,10 +19,7 @@ pub fn prune(sys: &mut dyn Sys, files: &Files, keep: usize) -> Result<(), Journa
     let kept = kept(&known, keep);
     let mut named = BTreeSet::new();
     for known in known.iter().filter(|known| kept.contains(&known.id)) {
-        named.extend(known.state.saved.iter().flat_map(|(_, saved)| saved.objects.iter().copied()));
-        for (resource, after) in &known.state.after {
-            named.extend(resource.restore().objects_of_after(after)?);
-        }
+        named.extend(known.objects()?.into_keys());
     }
     // The attic and the directory first: objects without a transaction are found again, the reverse is not.
     for id in ids(sys, files)?.into_iter().filter(|id| !kept.contains(id)) {
