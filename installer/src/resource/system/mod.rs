@@ -20,6 +20,7 @@ mod before;
 mod claims;
 mod delta;
 mod entry;
+mod lock;
 mod packages;
 mod undo;
 
@@ -34,6 +35,7 @@ use serde_json::Value;
 use self::before::Before;
 use self::delta::Delta;
 use self::entry::Scan;
+use self::lock::Lock;
 use super::{Fingerprint, Resource, Restore, Restored, Saved, Store, from_value, to_value};
 use crate::sys::{Sys, SysError};
 
@@ -48,7 +50,7 @@ pub(super) struct SystemResource<'a> {
 impl Restore for SystemResource<'_> {
     fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
         // Somebody else's half-done work must not be what a way back leads to.
-        let _held = packages::Lock::take(sys, packages::PATIENCE)?;
+        let _held = Lock::take(sys, lock::PATIENCE)?;
         let before = Before::take(sys, store, self.replaces)?;
         let state = store.keep_state(sys, &before)?;
         Ok(Saved {
@@ -120,12 +122,12 @@ impl Restore for SystemResource<'_> {
         after: Option<&Value>,
     ) -> Result<Restored, SysError> {
         // A dpkg that was started by a run that is gone may still be at work.
-        let _held = packages::Lock::take(sys, packages::LONGEST_RUN)?;
+        let mut lock = Lock::take(sys, lock::LONGEST_RUN)?;
         let before: Before = store.read_state(sys, &saved.read::<Digest>()?)?;
         let delta = match after {
             Some(after) => {
                 let delta: Delta = store.read_state(sys, &from_value::<Digest>(after)?)?;
-                if let Some(done) = packages::changed_by_others(sys, &before, &delta)? {
+                if let Some(done) = packages::changed_by_others(sys, &mut lock, &before, &delta)? {
                     return Ok(done);
                 }
                 delta

@@ -1,30 +1,20 @@
 //! What dpkg says: which package owns which path, what is installed, who else has been at work.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
 use std::io::Read as _;
-use std::path::Path;
-use std::time::{Duration, Instant};
 
 use chom_format::{HostPath, PackageName};
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
 use serde::{Deserialize, Serialize};
 
 use super::super::Restored;
 use super::before::Before;
 use super::delta::Delta;
 use super::entry::Scan;
+use super::lock::Lock;
 use crate::dpkg::{self, Status};
-use crate::sys::{Command, Effect, Kind, Sys, SysError, named};
+use crate::sys::{Command, Sys, SysError, named};
 
 const INFO: &str = "/var/lib/dpkg/info";
-const LOCKS: [&str; 2] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"];
-/// The longest that an apt that was left behind is waited for.
-pub(super) const LONGEST_RUN: Duration = Duration::from_secs(900);
-/// The longest that a package run of others is waited for before ours begins.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(200);
 
 /// Version and state of every package that dpkg knows, by `name:arch`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +75,7 @@ fn merged(scan: &Scan, line: &str) -> String {
 /// None when they have not.
 pub(super) fn changed_by_others(
     sys: &mut dyn Sys,
+    lock: &mut Lock,
     before: &Before,
     delta: &Delta,
 ) -> Result<Option<Restored>, SysError> {
@@ -117,9 +108,8 @@ pub(super) fn changed_by_others(
     }
     let ours: Vec<&str> = ours.into_iter().collect();
     let command = Command::new(["dpkg", "--purge", "--"].into_iter().chain(ours.iter().copied()))
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .timeout(LONGEST_RUN);
-    let output = sys.effect(&Effect::Run(&command))?;
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    let output = lock.run(sys, command)?;
     if output.success() {
         return Ok(Some(Restored::Foreign { kept: Vec::new() }));
     }
@@ -156,54 +146,4 @@ pub(super) fn changed_beside(
         theirs.join(" ")
     );
     Ok(Some(Restored::Stuck { reason }))
-}
-
-/// dpkg's locks, held so that nobody works with packages while they are put back. Given up when dropped.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _files: Vec<File>,
-}
-
-impl Lock {
-    /// Waits for whoever holds them. On a directory there is nobody to wait for.
-    pub(super) fn take(sys: &dyn Sys, patience: Duration) -> Result<Self, SysError> {
-        let mut files = Vec::new();
-        if sys.root() != Path::new("/") {
-            return Ok(Self { _files: files });
-        }
-        let deadline = Instant::now() + patience;
-        for text in LOCKS {
-            let path = named(text)?;
-            if sys.meta(&path)?.is_none_or(|meta| meta.kind != Kind::File) {
-                continue;
-            }
-            let file =
-                OpenOptions::new().read(true).write(true).open(text).map_err(SysError::io("open", text))?;
-            while !lock(&file) {
-                if Instant::now() >= deadline {
-                    let holder = dpkg::holder(sys)?;
-                    let who = holder.map_or_else(String::new, |holder| {
-                        format!(" by {} (process {})", holder.program, holder.pid)
-                    });
-                    return Err(SysError::other("lock", text, format!("it is held{who}")));
-                }
-                std::thread::sleep(POLL);
-            }
-            files.push(file);
-        }
-        Ok(Self { _files: files })
-    }
-}
-
-// Bound to the open file and not to the process, so that reading dpkg's directory does not give it up.
-fn lock(file: &File) -> bool {
-    #[allow(clippy::cast_possible_truncation, reason = "small constants, of another width on each C library")]
-    let wanted = libc::flock {
-        l_type: libc::F_WRLCK as _,
-        l_whence: libc::SEEK_SET as _,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    fcntl(file, FcntlArg::F_OFD_SETLK(&wanted)).is_ok()
 }
