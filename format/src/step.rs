@@ -278,6 +278,9 @@ pub struct UnitSpec {
     /// Programs that it runs: a restart is due when the content found behind the path differs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub runs: BTreeMap<HostPath, Digest>,
+    /// Paths that it changes outside its data when it starts, reloads or stops: saved before, put back once it is stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<HostPath>,
     /// For start, reload and stop, each, in seconds.
     pub timeout_s: u32,
 }

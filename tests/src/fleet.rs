@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use chom_bundle::rehearse::{Cancel, Host, HostPlan, Lab, LabOptions, Talk};
+use chom_bundle::rehearse::{Cancel, Host, HostPlan, Lab, LabOptions, Report, RunOptions, Talk, rehearse};
 use chom_format::Manifest;
 use chom_format::manifest::Suite;
 
@@ -72,18 +72,26 @@ pub fn shop(name: &str, set: &[&str]) -> PathBuf {
 
 /// The bundle of a stack of the suites' own, `tests/suites/<stack>`.
 pub fn of_stack(stack: &str, name: &str, set: &[&str]) -> PathBuf {
-    let output = scratch(&format!("{stack}-{name}"));
+    let inventory = SHOP.replace("[shop]", &format!("[{stack}]"));
+    let targets = checkout().join("tests/suites").join(stack);
+    of_inventory(&inventory, "mentat", Some(&targets), &format!("{stack}-{name}"), set)
+}
+
+/// The bundle of a host of any inventory, with the stacks of `targets` beside ours and further `--set` values.
+pub fn of_inventory(text: &str, host: &str, targets: Option<&Path>, name: &str, set: &[&str]) -> PathBuf {
+    let output = scratch(name);
     clear(&output);
     let inventory = output.join("inventory.yaml");
-    std::fs::write(&inventory, SHOP.replace("[shop]", &format!("[{stack}]")))
-        .unwrap_or_else(|error| panic!("{}: {error}", inventory.display()));
+    std::fs::write(&inventory, text).unwrap_or_else(|error| panic!("{}: {error}", inventory.display()));
     let mut command = Command::new(dist("chom-bundle"));
     command.arg("--inventory").arg(&inventory);
-    command.arg("--targets").arg(checkout().join("tests/suites").join(stack));
+    if let Some(targets) = targets {
+        command.arg("--targets").arg(targets);
+    }
     for value in set {
         command.arg("--set").arg(value);
     }
-    succeed(command.args(["build", "--host", "mentat", "--output"]).arg(&output));
+    succeed(command.args(["build", "--host", host, "--output"]).arg(&output));
     tarball(&output)
 }
 
@@ -134,6 +142,33 @@ pub fn talk() -> Talk<'static> {
         println!("{:7.1} {line}", since.as_secs_f64());
     }
     Talk::new(&print)
+}
+
+/// The main promise, on a bare host: installed, healthy, nothing to do the second time, and back exactly.
+pub fn there_and_back(bundle: PathBuf) -> Report {
+    let options = RunOptions {
+        lab: lab_options(),
+        bundle,
+        host: None,
+        suite: None,
+        faults: Vec::new(),
+        carry: Vec::new(),
+        before: Vec::new(),
+        installer_args: Vec::new(),
+    };
+    let report =
+        rehearse(&options, None, &talk(), &Cancel::default()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert!(report.passed && report.installed);
+    assert_eq!(report.differences, Vec::new(), "the host is not as before");
+    assert!(report.paths > 5000, "only {} paths were compared", report.paths);
+    let second = report.second_run.as_ref().unwrap_or_else(|| panic!("no second run"));
+    assert_eq!((second.exit, second.effects), (0, Some(0)));
+    assert_eq!(second.restarted, Vec::<String>::new());
+    let proof = report.rollback.as_ref().and_then(|rollback| rollback.proof.as_ref());
+    assert!(proof.is_some(), "a rollback without proof");
+    println!("second run: {} ms", second.ms);
+    report
 }
 
 /// Runs an act on a host of its own, and takes the host away whatever the act does.

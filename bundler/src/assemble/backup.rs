@@ -126,6 +126,7 @@ impl Work<'_> {
             restart_on: vec![ids::fixed(TIMER)],
             reload_on: Vec::new(),
             runs: std::collections::BTreeMap::new(),
+            writes: Vec::new(),
             timeout_s: TIMEOUT,
         };
         let component = ids::fixed("chom-backup");

@@ -45,6 +45,7 @@ impl Work<'_> {
                 restart_on,
                 reload_on,
                 runs: self.programs(component, unit),
+                writes: value.writes.clone(),
                 timeout_s: value.timeout,
             };
             let id = ids::of(&component.name, &what);

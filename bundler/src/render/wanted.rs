@@ -223,6 +223,9 @@ pub struct Unit {
     /// Run now.
     #[serde(default = "fields::yes")]
     pub start: bool,
+    /// What it changes outside its data when it starts, reloads or stops.
+    #[serde(default)]
+    pub writes: Vec<HostPath>,
     /// For start, reload and stop, in seconds.
     #[serde(deserialize_with = "fields::duration", default = "fields::ninety")]
     pub timeout: u32,

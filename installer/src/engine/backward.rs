@@ -215,7 +215,8 @@ impl Engine<'_> {
             if !open.state.touched.contains(&resource) || open.state.restored.contains_key(&resource) {
                 continue;
             }
-            if let Err(error) = resource.restore().quiesce(self.sys, &saved) {
+            let after = open.state.after.get(&resource);
+            if let Err(error) = resource.restore().quiesce(self.sys, &open.store, &saved, after) {
                 let text = format!("{resource} could not be stopped: {error}");
                 self.tell(open, &Event::Note { text: &text });
             }

@@ -64,7 +64,8 @@ impl Engine<'_> {
         problems.extend(self.note_if_possible(open, &Record::RollingBack { cause: cause.to_owned() }));
         self.release_reserve(open);
         let covers = self.covers(open).unwrap_or_default();
-        for pass in [Pass::Paths, Pass::Units] {
+        // The links and other traces of units first, as on every way back: they lie in directories of others.
+        for pass in [Pass::Units, Pass::Paths] {
             for (resource, saved) in in_reverse(open, pass, &covers) {
                 let store = open.store.clone();
                 let restored = self.known_after(open, &resource, &saved).and_then(|after| {

@@ -278,9 +278,8 @@ fn touched(open: &Open, path: &HostPath) -> bool {
         Resource::Folder { path: known } => path.is_within(known),
         Resource::System { .. } => true,
         Resource::Account { .. } => path.parent().is_some_and(|dir| dir.as_str() == "/etc"),
-        Resource::Listing { .. } | Resource::Unit { .. } | Resource::Firewall | Resource::Database { .. } => {
-            false
-        }
+        Resource::Unit { writes, .. } => writes.contains(path),
+        Resource::Listing { .. } | Resource::Firewall | Resource::Database { .. } => false,
     })
 }
 

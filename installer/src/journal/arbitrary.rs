@@ -58,7 +58,10 @@ fn resource() -> impl Strategy<Value = Resource> {
         (path(), any::<bool>()).prop_map(|(path, data)| Resource::Path { path, data }),
         path().prop_map(|path| Resource::Listing { path }),
         Just(Resource::Firewall),
-        "[ab]".prop_map(|unit| Resource::Unit { unit: format!("{unit}.service").parse().unwrap() }),
+        ("[ab]", prop::bool::ANY).prop_map(|(unit, writes)| {
+            let writes = if writes { vec!["/etc/x".parse().unwrap()] } else { Vec::new() };
+            Resource::Unit { unit: format!("{unit}.service").parse().unwrap(), writes }
+        }),
     ]
 }
 

@@ -15,6 +15,7 @@ mod store;
 mod system;
 mod tree;
 mod unit;
+mod written;
 
 pub(crate) use attic::missing_parents;
 pub use database::Database;
@@ -70,6 +71,9 @@ pub enum Resource {
     Unit {
         /// Which.
         unit: UnitName,
+        /// Paths outside its data that change when it starts, reloads or stops; they are part of it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        writes: Vec<HostPath>,
     },
     /// The firewall: ufw's files and the live rules.
     Firewall,
@@ -163,8 +167,14 @@ pub trait Restore {
     }
 
     /// Before any path is put back: units stop, so that no service writes into what is being restored.
-    fn quiesce(&self, sys: &mut dyn Sys, saved: &Saved) -> Result<(), SysError> {
-        let _ = (sys, saved);
+    fn quiesce(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&serde_json::Value>,
+    ) -> Result<(), SysError> {
+        let _ = (sys, store, saved, after);
         Ok(())
     }
 
@@ -239,7 +249,7 @@ impl Resource {
             Self::Path { path, data } => Box::new(path::PathResource { path, data: *data }),
             Self::Folder { path } => Box::new(folder::FolderResource { path }),
             Self::Listing { path } => Box::new(listing::ListingResource { path }),
-            Self::Unit { unit } => Box::new(unit::UnitResource { unit }),
+            Self::Unit { unit, writes } => Box::new(unit::UnitResource { unit, writes }),
             Self::Firewall => Box::new(firewall::FirewallResource),
             Self::System { replaces, brings } => Box::new(system::SystemResource { replaces, brings }),
             Self::Database { database } => Box::new(database::DatabaseResource { database }),
@@ -265,6 +275,7 @@ impl Resource {
     pub(crate) fn own_paths(&self) -> Vec<HostPath> {
         match self {
             Self::Account { .. } => account::paths(),
+            Self::Unit { writes, .. } => writes.clone(),
             _ => self.path().cloned().into_iter().collect(),
         }
     }
@@ -279,6 +290,13 @@ impl Resource {
             | Self::Firewall
             | Self::Database { .. } => None,
         }
+    }
+}
+
+impl Resource {
+    /// A unit that changes nothing outside its data.
+    pub fn unit(unit: UnitName) -> Self {
+        Self::Unit { unit, writes: Vec::new() }
     }
 }
 
@@ -305,7 +323,7 @@ impl std::fmt::Display for Resource {
             Self::Listing { path } => write!(f, "the listing of {path}"),
             Self::System { .. } => f.write_str("the system as its packages make it"),
             Self::Account { name } => write!(f, "account {name}"),
-            Self::Unit { unit } => write!(f, "unit {unit}"),
+            Self::Unit { unit, .. } => write!(f, "unit {unit}"),
             Self::Firewall => f.write_str("the firewall"),
             Self::Database { database } => write!(f, "{database}"),
         }

@@ -3,7 +3,8 @@
 //! Its unit file and drop-ins are paths, and are put back as such. The links are put back here one by one and
 //! not by `systemctl disable`, which would take every link of the unit away, also those that were there
 //! before. Before any path comes back a unit that this run started or restarted is stopped; after that
-//! it is started again when it ran before, with the files of before.
+//! it is started again when it ran before, with the files of before. What it writes outside its data is a part of it
+//! ([`super::written`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,12 +16,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::store::below;
+use super::written::{self, Written};
 use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
 use crate::redact;
 use crate::sys::{Attrs, Command, Effect, Kind, Sys, SysError, named};
 use crate::systemd::{self, UnitState};
 
 const UNITS: &str = "/etc/systemd/system";
+const RUN: &str = "/run";
 const LINK_DIRS: [&str; 3] = [".wants", ".requires", ".upholds"];
 const RUN_LEVELS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "S"];
 // Longer than systemd's own patience with a unit that does not stop.
@@ -29,6 +32,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 pub(super) struct UnitResource<'a> {
     pub(super) unit: &'a UnitName,
+    pub(super) writes: &'a [HostPath],
 }
 
 /// What is saved, and what is compared.
@@ -40,6 +44,9 @@ struct Seen {
     masked: bool,
     /// Links that enable, alias or mask it.
     links: BTreeMap<HostPath, Link>,
+    /// What it writes outside its data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    written: Written,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,15 +78,16 @@ fn yes() -> bool {
 }
 
 impl Restore for UnitResource<'_> {
-    fn save(&self, sys: &mut dyn Sys, _: &Store) -> Result<Saved, SysError> {
+    fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
         let state = self.state(sys)?;
-        let seen = self.seen(sys, &state)?;
+        let (written, objects) = written::save(sys, store, self.writes)?;
+        let seen = Seen { written, ..self.seen(sys, &state)? };
         let fingerprint = Fingerprint::of(&seen);
         let existed = state.exists();
         let failed = state.active == "failed";
         let (invocation, changed) = (state.invocation, state.changed);
         let before = Before { seen, invocation, changed, dirs: dirs(sys)?, existed, failed };
-        Ok(Saved { state: to_value(&before)?, objects: Vec::new(), fingerprint })
+        Ok(Saved { state: to_value(&before)?, objects, fingerprint })
     }
 
     fn fingerprint(&self, sys: &dyn Sys) -> Result<Fingerprint, SysError> {
@@ -91,15 +99,29 @@ impl Restore for UnitResource<'_> {
     }
 
     fn listings(&self, sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        let run: HostPath = named(RUN)?;
         let mut listings = vec![named(UNITS)?];
         listings.extend(dirs(sys)?);
         listings.extend(run_levels()?);
+        // Directories in memory change their times with every socket.
+        let lasting = |dir: &HostPath| !dir.is_within(&run);
+        listings.extend(self.writes.iter().filter_map(HostPath::parent).filter(lasting));
         Ok(listings)
     }
 
-    fn quiesce(&self, sys: &mut dyn Sys, saved: &Saved) -> Result<(), SysError> {
+    fn quiesce(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<(), SysError> {
         let before: Before = saved.read()?;
         let now = self.state(sys)?;
+        if let Some(after) = after {
+            let after: Seen = from_value(after)?;
+            written::keep_foreign(sys, store, &before.seen.written, &after.written)?;
+        }
         let idle = matches!(now.active.as_str(), "" | "inactive" | "failed");
         let same_run = before.seen.running && now.invocation == before.invocation;
         if !idle && !same_run {
@@ -110,13 +132,14 @@ impl Restore for UnitResource<'_> {
             let seen = self.seen(sys, &now)?;
             self.restore_links(sys, &before, &seen)?;
         }
-        Ok(())
+        // What is in the way of it now is told by `restore`.
+        written::put_back(sys, store, &before.seen.written).map(drop)
     }
 
     fn restore(
         &self,
         sys: &mut dyn Sys,
-        _: &Store,
+        store: &Store,
         saved: &Saved,
         after: Option<&Value>,
     ) -> Result<Restored, SysError> {
@@ -133,6 +156,11 @@ impl Restore for UnitResource<'_> {
         }
         if let Some(reason) = self.restore_running(sys, &before)? {
             return Ok(Restored::Stuck { reason });
+        }
+        match written::put_back(sys, store, &before.seen.written)? {
+            Err(reason) => return Ok(Restored::Stuck { reason }),
+            Ok(kept) if !kept.is_empty() => return Ok(Restored::Foreign { kept }),
+            Ok(_) => {}
         }
         Ok(match (ours, now == before.seen) {
             (false, _) => Restored::Foreign { kept: Vec::new() },
@@ -158,11 +186,18 @@ impl Restore for UnitResource<'_> {
     fn restore_early(
         &self,
         sys: &mut dyn Sys,
-        _: &Store,
+        store: &Store,
         saved: &Saved,
-        _: Option<&Value>,
+        after: Option<&Value>,
     ) -> Result<Option<Restored>, SysError> {
         let before: Before = saved.read()?;
+        if let Some(after) = after {
+            let after: Seen = from_value(after)?;
+            written::keep_foreign(sys, store, &before.seen.written, &after.written)?;
+        }
+        if let Err(reason) = written::put_back(sys, store, &before.seen.written)? {
+            return Ok(Some(Restored::Stuck { reason }));
+        }
         let now = self.seen(sys, &UnitState::default())?;
         self.restore_links(sys, &before, &now)?;
         Ok(None)
@@ -199,7 +234,8 @@ impl UnitResource<'_> {
             // `S01nginx`
             self.links_in(sys, &dir, &mut links, &|name| name.get(3..) == Some(stem))?;
         }
-        Ok(Seen { running: state.is_running(), masked: state.load == "masked", links })
+        let written = written::look(sys, self.writes)?;
+        Ok(Seen { running: state.is_running(), masked: state.load == "masked", links, written })
     }
 
     // Links of its name, and links of another name that lead to it.
@@ -327,6 +363,7 @@ fn differences(before: &Seen, now: &Seen) -> Vec<String> {
             Some(_) => {}
         }
     }
+    lines.extend(written::differences(&before.written, &now.written));
     lines
 }
 
@@ -368,12 +405,12 @@ mod tests {
         let wants = dir.path().join("etc/systemd/system/multi-user.target.wants");
         fs::create_dir_all(&wants).unwrap();
         let unit: UnitName = "a.service".parse().unwrap();
-        let resource = UnitResource { unit: &unit };
+        let resource = UnitResource { unit: &unit, writes: &[] };
         let mut sys = RealSys::new(dir.path());
         let saved = resource.save(&mut sys, &store()).unwrap();
         symlink("/etc/systemd/system/a.service", wants.join("a.service")).unwrap();
         symlink("/etc/systemd/system/b.service", wants.join("b.service")).unwrap();
-        resource.quiesce(&mut sys, &saved).unwrap();
+        resource.quiesce(&mut sys, &store(), &saved, None).unwrap();
         let left: Vec<_> = fs::read_dir(&wants).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["b.service"]);
     }
@@ -387,7 +424,7 @@ mod tests {
         symlink("/lib/systemd/system/a.service", units.join("multi-user.target.wants/a.service")).unwrap();
         symlink("/lib/systemd/system/b.service", units.join("multi-user.target.wants/b.service")).unwrap();
         let unit: UnitName = "a.service".parse().unwrap();
-        let resource = UnitResource { unit: &unit };
+        let resource = UnitResource { unit: &unit, writes: &[] };
         let mut sys = RealSys::new(dir.path());
         let saved = resource.save(&mut sys, &store()).unwrap();
 

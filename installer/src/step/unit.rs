@@ -46,7 +46,7 @@ impl Step for UnitStep {
     }
 
     fn touches(&self, _: &dyn Sys, _: &Context, _: &Change) -> Result<Vec<Resource>, StepError> {
-        Ok(vec![Resource::Unit { unit: self.0.unit.clone() }])
+        Ok(vec![Resource::Unit { unit: self.0.unit.clone(), writes: self.0.writes.clone() }])
     }
 
     fn apply(&self, sys: &mut dyn Sys, _: &Context, change: &Change) -> Result<(), StepError> {
@@ -316,6 +316,7 @@ mod tests {
             restart_on: Vec::new(),
             reload_on: Vec::new(),
             runs: std::collections::BTreeMap::new(),
+            writes: Vec::new(),
             timeout_s: 10,
         }
     }

@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use crate::render::wanted::{Dir, Rendered, Spot};
 use crate::resolve::Host;
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim<'a> {
     Dir(&'a Dir),
     Leaf(&'static str),
@@ -83,6 +83,10 @@ fn all(rendered: &Rendered) -> Vec<(HostPath, Claim<'_>, &Spot)> {
                 .iter()
                 .filter_map(|unit| Some((unit.value.path()?, Claim::Leaf("the file of a unit"), &unit.at))),
         );
+        for unit in &component.units {
+            let written = Claim::Leaf("written by a unit");
+            all.extend(unit.value.writes.iter().map(|path| (path.clone(), written, &unit.at)));
+        }
     }
     all
 }

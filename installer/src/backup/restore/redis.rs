@@ -48,7 +48,7 @@ impl Step for Data {
     }
 
     fn touches(&self, _: &dyn Sys, _: &Context, _: &Change) -> Result<Vec<Resource>, StepError> {
-        let unit = Resource::Unit { unit: self.server.source.unit.clone() };
+        let unit = Resource::unit(self.server.source.unit.clone());
         Ok(vec![unit, Resource::Database { database: Database::Redis(self.server.clone()) }])
     }
 

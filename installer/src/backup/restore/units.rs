@@ -31,7 +31,7 @@ impl Step for Stop {
     }
 
     fn touches(&self, _: &dyn Sys, _: &Context, _: &Change) -> Result<Vec<Resource>, StepError> {
-        Ok(vec![Resource::Unit { unit: self.unit.clone() }])
+        Ok(vec![Resource::unit(self.unit.clone())])
     }
 
     fn apply(&self, sys: &mut dyn Sys, _: &Context, _: &Change) -> Result<(), StepError> {
@@ -45,7 +45,7 @@ impl Step for Start {
     }
 
     fn touches(&self, _: &dyn Sys, _: &Context, _: &Change) -> Result<Vec<Resource>, StepError> {
-        Ok(vec![Resource::Unit { unit: self.unit.clone() }])
+        Ok(vec![Resource::unit(self.unit.clone())])
     }
 
     fn apply(&self, sys: &mut dyn Sys, _: &Context, _: &Change) -> Result<(), StepError> {

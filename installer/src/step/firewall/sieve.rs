@@ -108,7 +108,7 @@ fn says(now: &str, spec: &FirewallSpec, ports: &BTreeSet<u16>) -> bool {
 /// What it touches.
 pub(super) fn touches() -> Result<Vec<Resource>, StepError> {
     let file = |text| Ok::<_, StepError>(Resource::Path { path: named(text)?, data: false });
-    Ok(vec![file(RULES)?, file(UNIT_FILE)?, Resource::Unit { unit: named(UNIT)? }])
+    Ok(vec![file(RULES)?, file(UNIT_FILE)?, Resource::unit(named(UNIT)?)])
 }
 
 /// The paths that a decision was made from.

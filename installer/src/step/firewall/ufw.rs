@@ -59,7 +59,7 @@ pub(super) fn decide(sys: &dyn Sys, spec: &FirewallSpec) -> Result<Decision, Ste
 pub(super) fn touches(planned: &FirewallMove) -> Result<Vec<Resource>, StepError> {
     let mut touches = vec![Resource::Firewall];
     if planned.enable {
-        touches.push(Resource::Unit { unit: named(UNIT)? });
+        touches.push(Resource::unit(named(UNIT)?));
     }
     Ok(touches)
 }
