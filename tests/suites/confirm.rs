@@ -3,6 +3,8 @@
 
 #[path = "confirm/gate.rs"]
 mod gate;
+#[path = "confirm/shells.rs"]
+mod shells;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

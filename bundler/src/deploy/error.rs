@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use chom_format::exit::Explain;
 use chom_format::{Exit, HostState};
 
-use crate::child::ChildError;
-use crate::remote::error::remedy;
+use crate::remote::error::{CallError, remedy};
 
 /// The acts that come before anything of the host changes.
 const BEFORE: [&str; 2] = [super::target::RECEIVE_ACT, super::target::VERIFY_ACT];
@@ -33,7 +32,7 @@ pub enum DeployError {
         host: String,
         /// How ssh ended.
         #[source]
-        source: ChildError,
+        source: CallError,
     },
     /// What it answered is none of ours.
     #[error("host `{host}` gave no answer that is understood when asked to {act}: {said}")]
@@ -42,6 +41,8 @@ pub enum DeployError {
         act: &'static str,
         /// The host.
         host: String,
+        /// As whom it was asked.
+        user: String,
         /// The end of what it said.
         said: String,
     },
@@ -99,6 +100,16 @@ pub(super) fn exit_of(number: u64) -> Exit {
     all.into_iter().find(|exit| u64::from(exit.code()) == number).unwrap_or(Exit::Failed)
 }
 
+// What a line of /etc/sudoers.d mends.
+fn sudo(user: &str, said: &str) -> String {
+    let (what, line) = if said.contains("must have a tty") {
+        ("do it without a terminal", format!("Defaults:{user} !requiretty"))
+    } else {
+        ("do it without a password", format!("{user} ALL=(ALL) NOPASSWD: ALL"))
+    };
+    format!("log in as root, or let `{user}` {what}: `{line}` in a file of /etc/sudoers.d")
+}
+
 impl Explain for DeployError {
     fn exit(&self) -> Exit {
         match self {
@@ -120,10 +131,7 @@ impl Explain for DeployError {
             Self::Overtaken { .. } => {
                 Some("wait for it, look at what it has brought, and deploy again".to_owned())
             }
-            Self::Answer { said, .. } if said.contains("sudo:") => Some(
-                "log in as root, or let the user do it without a password: `<user> ALL=(ALL) NOPASSWD: ALL` in /etc/sudoers.d"
-                    .to_owned(),
-            ),
+            Self::Answer { user, said, .. } if said.contains("sudo:") => Some(sudo(user, said)),
             Self::Read { .. } | Self::Answer { .. } => None,
         }
     }
@@ -137,6 +145,23 @@ impl Explain for DeployError {
                 HostState::Told("not known: it did not answer".to_owned())
             }
             Self::Read { .. } | Self::Ssh { .. } | Self::Answer { .. } => HostState::Unchanged,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_is_for_what_sudo_said() {
+        for (said, line) in [
+            ("sudo: a password is required", "debian ALL=(ALL) NOPASSWD: ALL"),
+            ("sudo: sorry, you must have a tty to run sudo", "Defaults:debian !requiretty"),
+        ] {
+            let (host, user, said) = ("mentat".to_owned(), "debian".to_owned(), said.to_owned());
+            let hint = DeployError::Answer { act: "verify", host, user, said }.hint().unwrap();
+            assert!(hint.contains(&format!("`{line}`")), "{hint}");
         }
     }
 }

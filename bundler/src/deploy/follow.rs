@@ -172,11 +172,7 @@ impl Run<'_> {
                 DeployError::Refused { host, exit, message, hint, state }
             }
             (Some(refused), _) | (None, Some(refused)) => refused,
-            (None, None) => DeployError::Answer {
-                act: "tell how it ended",
-                host: self.target.name(),
-                said: said.to_string(),
-            },
+            (None, None) => self.target.answer("tell how it ended", &said.to_string()),
         }
     }
 

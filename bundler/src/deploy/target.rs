@@ -1,14 +1,15 @@
 //! The host at the other end: each act is one connection, one script of the POSIX shell, one answer.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use chom_format::Digest;
+use chom_format::{Digest, HostPath};
 use serde_json::Value;
 
 use super::error::DeployError;
-use crate::child::ChildError;
+use crate::remote::CallError;
 use crate::remote::ssh::{Connection, quoted};
 use crate::resolve::Host;
 
@@ -39,14 +40,20 @@ cat > "$dir/bundle.tar.gz" || exit 125
 echo "$sha256  $dir/bundle.tar.gz" | sha256sum -c --quiet >&2 || exit 125
 tar -xzf "$dir/bundle.tar.gz" -C "$dir" --no-same-owner || exit 125
 rm -f "$dir/bundle.tar.gz"
+printf '%s' "$sha256" > "$dir/mark" || exit 125
 printf '%s\n' "$dir"
 dir="#;
+// Only a folder that the script above has made for this bundle, and never through a link.
+const REMOVE: &str = r#"[ -d "$dir" ] && [ ! -L "$dir" ] && [ "$(cat "$dir/mark")" = "$sha256" ] || exit 125
+rm -rf "$dir""#;
 
 /// Where a bundle lies on its host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The private folder.
     dir: String,
+    /// What its mark says.
+    sha256: Digest,
     /// The bundle in it.
     pub folder: String,
 }
@@ -78,14 +85,13 @@ impl<'h> Target<'h> {
         let read = |source| DeployError::Read { path: tarball.to_owned(), source };
         let (sha256, _) = Digest::of_reader(File::open(tarball).map_err(read)?).map_err(read)?;
         let script = format!("sha256={sha256}\n{RECEIVE}");
-        let said = self.usual.run_file(&script, File::open(tarball).map_err(read)?, UPLOAD);
+        let said = self.usual.run(&script, File::open(tarball).map_err(read)?, UPLOAD);
         let said = said.map_err(|source| self.ssh(RECEIVE_ACT, source))?;
         let name = tarball.file_name().unwrap_or_default().to_string_lossy();
-        let Some(dir) = said.lines().last().filter(|dir| dir.starts_with('/')) else {
-            return Err(self.answer(RECEIVE_ACT, &said));
-        };
-        let place =
-            Place { dir: dir.to_owned(), folder: format!("{dir}/{}", name.trim_end_matches(".tar.gz")) };
+        let dir =
+            said.strip_suffix('\n').filter(|dir| made(dir)).ok_or_else(|| self.answer(RECEIVE_ACT, &said))?;
+        let folder = format!("{dir}/{}", name.trim_end_matches(".tar.gz"));
+        let place = Place { dir: dir.to_owned(), sha256, folder };
         let verified = self.ask(VERIFY_ACT, &self.usual, &place.program(), &["verify"], INSTALL)?;
         match self.refusal(&verified) {
             Some(refused) => {
@@ -120,15 +126,17 @@ impl<'h> Target<'h> {
 
     /// Takes the bundle away again.
     pub fn remove(&self, place: &Place) -> Result<(), DeployError> {
-        let script = format!("rm -rf {}", quoted(&place.dir));
-        let removed = self.usual.run(&script, &[], ASK);
+        let script = format!("sha256={}\ndir={}\n{REMOVE}", place.sha256, quoted(&place.dir));
+        let removed = self.usual.run(&script, io::empty(), ASK);
         removed.map(drop).map_err(|source| self.ssh("remove the bundle", source))
     }
 
     /// The error that an answer is, in the host's words.
     pub(super) fn refusal(&self, said: &Value) -> Option<DeployError> {
         let exit = super::error::exit_of(said.get("exit").and_then(Value::as_u64).unwrap_or_default());
-        let text = |at: &str| said.pointer(at).and_then(Value::as_str).map(str::to_owned);
+        // Further lines are set in: no line of a host can look like one of ours.
+        let text =
+            |at: &str| said.pointer(at).and_then(Value::as_str).map(|text| text.replace('\n', "\n    "));
         (exit != chom_format::Exit::Done).then(|| DeployError::Refused {
             host: self.name(),
             exit,
@@ -156,19 +164,19 @@ impl<'h> Target<'h> {
             quoted(program),
             words.join(" ")
         );
-        let said = connection.run(&script, &[], limit).map_err(|source| self.ssh(act, source))?;
+        let said = connection.run(&script, io::empty(), limit).map_err(|source| self.ssh(act, source))?;
         let parse = |line: &str| serde_json::from_str::<Value>(line).ok().filter(Value::is_object);
         said.lines().rev().find_map(parse).ok_or_else(|| self.answer(act, &said))
     }
 
-    fn ssh(&self, act: &'static str, source: ChildError) -> DeployError {
+    fn ssh(&self, act: &'static str, source: CallError) -> DeployError {
         DeployError::Ssh { act, host: self.name(), source }
     }
 
-    fn answer(&self, act: &'static str, said: &str) -> DeployError {
+    pub(super) fn answer(&self, act: &'static str, said: &str) -> DeployError {
         let lines: Vec<&str> = said.lines().collect();
         let said = lines.iter().skip(lines.len().saturating_sub(5)).copied().collect::<Vec<_>>().join("; ");
-        DeployError::Answer { act, host: self.name(), said }
+        DeployError::Answer { act, host: self.name(), user: self.host.ssh.user.clone(), said }
     }
 }
 
@@ -180,5 +188,37 @@ impl Place {
 
     fn program(&self) -> String {
         format!("{}/chom-install", self.folder)
+    }
+}
+
+// Whether a host's answer is the path of a folder as the script makes it: one that is not is never handed back to be
+// removed.
+fn made(dir: &str) -> bool {
+    let (Ok(path), Some((_, name))) = (dir.parse::<HostPath>(), dir.rsplit_once('/')) else { return false };
+    let random = name.strip_prefix("chom-").unwrap_or_default();
+    path.as_str() == dir && random.len() == 8 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_folder_that_the_script_makes_is_taken_for_one() {
+        assert!(made("/var/tmp/chom-Ab3dE6gH") && made("/home/de bian/chom-00000000"));
+        for dir in [
+            "",
+            "/",
+            "/etc",
+            "chom-Ab3dE6gH",
+            "/var/tmp/chom-Ab3dE6g",
+            "/var/tmp/chom-Ab3dE6gH/",
+            "/x/../chom-Ab3dE6gH",
+            "Welcome\n/var/tmp/chom-Ab3dE6gH",
+            "/var/tmp/chom-Ab3dE6g\n",
+            "/var/tmp/chom-********",
+        ] {
+            assert!(!made(dir), "{dir}");
+        }
     }
 }

@@ -1,11 +1,38 @@
 //! Why a host gave no answer.
 
+use std::fmt;
+
 use chom_format::exit::Explain;
 use chom_format::{Exit, HostState};
 
 use crate::child::ChildError;
 use crate::facts::FactsError;
 use crate::pack::installer::InstallerError;
+
+/// Why a script did not come to its end on a host.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// ssh did not get there, or the script failed.
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    /// Something answers there that is no POSIX shell. It was sent nothing.
+    #[error("no POSIX shell answers there, so nothing was sent{}", Said(.said))]
+    NoShell {
+        /// What the account's login shell said instead.
+        said: String,
+    },
+}
+
+struct Said<'a>(&'a str);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.0.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines
+            .next()
+            .map_or(Ok(()), |first| write!(f, "; it said: {}", first.chars().take(200).collect::<String>()))
+    }
+}
 
 /// Why a host gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +44,7 @@ pub enum RemoteError {
         host: String,
         /// How ssh ended.
         #[source]
-        source: ChildError,
+        source: CallError,
     },
     /// A file of this machine.
     #[error("cannot prepare the connection to `{host}`")]
@@ -58,7 +85,16 @@ impl Explain for RemoteError {
     }
 }
 
-pub(crate) fn remedy(host: &str, error: &ChildError) -> String {
+pub(crate) fn remedy(host: &str, error: &CallError) -> String {
+    let error = match error {
+        CallError::Child(error) => error,
+        CallError::NoShell { .. } => {
+            return format!(
+                "`ssh.user` of `{host}` must be able to run /bin/sh: give it a shell with `chsh -s /bin/sh`, or take a key \
+                 without a forced command (`command=` in authorized_keys)"
+            );
+        }
+    };
     let said = error.stderr();
     let known = [
         (

@@ -1,5 +1,6 @@
 //! Measures a host: the installer goes there, says what it sees, and is taken away again.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(180);
 // The folder is private and goes with the shell, however that ends. Where /tmp forbids programs, the home does not.
 const SCRIPT: &str = r#"umask 077
 dir=
-trap 'rm -rf "$dir"' EXIT
+trap '[ -z "$dir" ] || rm -rf "$dir"' EXIT
 trap 'exit 129' HUP INT TERM PIPE
 dir=$(mktemp -d) || exit 125
 cat > "$dir/chom-install" || exit 125
@@ -37,29 +38,29 @@ pub fn measure(host: &Host, beside: &Path, named: Option<&Path>) -> Result<Facts
     let connection = Connection::new(host, beside)
         .map_err(|source| RemoteError::Prepare { host: name.clone(), source })?;
     let said = connection
-        .run(SCRIPT, &installer.bytes, TIMEOUT)
+        .run(SCRIPT, io::Cursor::new(installer.bytes), TIMEOUT)
         .map_err(|source| RemoteError::Ssh { host: name, source })?;
     Ok(facts::parse(&said, facts::shown(None, host))?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Seek as _, Write as _};
+    use std::io::Write as _;
 
     use super::*;
-    use crate::child::Child;
+    use crate::child::{Child, answer};
 
     fn run(installer: &str, folder: &Path) -> Result<String, crate::child::ChildError> {
-        let mut input = tempfile::tempfile().unwrap();
-        input.write_all(installer.as_bytes()).unwrap();
-        input.rewind().unwrap();
         let (tmp, home) = (folder.join("tmp"), folder.join("home"));
-        let child = Child::new("sh", Duration::from_secs(20)).args(["-c", SCRIPT]).stdin(input);
-        let said = child.env("TMPDIR", &tmp).env("HOME", &home).output();
+        let child = Child::new("sh", Duration::from_secs(20)).args(["-c", SCRIPT]).piped();
+        let said = child.env("TMPDIR", &tmp).env("HOME", &home).converse(|running| {
+            running.input.unwrap().write_all(installer.as_bytes()).unwrap();
+            answer(running.out, "sh", 1 << 20)
+        });
         for left in [tmp, home] {
             assert_eq!(std::fs::read_dir(left).unwrap().count(), 0, "something stayed on the host");
         }
-        said
+        said?
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod facts;
+mod shell;
 pub mod ssh;
 
-pub use error::RemoteError;
+pub use error::{CallError, RemoteError};

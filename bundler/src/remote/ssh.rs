@@ -1,14 +1,24 @@
 //! One command on one host.
 
-use std::fs::File;
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, BufReader, Read, Write as _};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use crate::child::{Child, ChildError};
+use super::error::CallError;
+use super::shell::Courier;
+use crate::child::{Child, ChildError, Running, answer};
 use crate::resolve::Host;
+
+const SSH: &str = "ssh";
+/// From the start of ssh until a shell of the host has answered: jump hosts, a touch of a security key.
+const ANSWER: Duration = Duration::from_secs(60);
+/// The most that any answer of a host has.
+const LONGEST_ANSWER: u64 = 16 << 20;
+/// What ssh ends with when it is ssh itself that failed.
+const SSH_FAILED: i32 = 255;
 
 /// The way to a host.
 pub struct Connection<'h> {
@@ -48,23 +58,70 @@ impl<'h> Connection<'h> {
         self
     }
 
-    /// Runs a script of the POSIX shell on the host, with `input` on its standard input, and gives its output.
-    pub fn run(&self, script: &str, input: &[u8], timeout: Duration) -> Result<String, ChildError> {
-        let started = |source| ChildError::Start { program: "ssh".to_owned(), source };
-        self.run_file(script, file_of(input).map_err(started)?, timeout)
+    /// Runs a script of the POSIX shell on the host, with `input` on its standard input, and gives its output. Whatever
+    /// is no POSIX shell over there is sent neither, and what a login shell prints by itself is no part of the output.
+    pub fn run(
+        &self,
+        script: &str,
+        input: impl Read + Send + 'static,
+        timeout: Duration,
+    ) -> Result<String, CallError> {
+        let mut call = Call { courier: Courier::new(script), heard: String::new(), answered: false };
+        let said = self.ssh(&call.courier.command()).converse(|running| call.hold(running, input, timeout));
+        match said {
+            Ok(Ok(said)) if call.answered => Ok(said),
+            Ok(Ok(_)) => Err(CallError::NoShell { said: call.heard }),
+            // What ended in its own way without an answer was reached, and is no shell.
+            Err(ChildError::Failed { status, stderr, .. })
+                if !call.answered && status.code() != Some(SSH_FAILED) =>
+            {
+                Err(CallError::NoShell { said: call.heard + &stderr })
+            }
+            // ssh gives up a connection by itself before that: somebody is there, and waits.
+            Err(ChildError::TimedOut { stderr, .. }) if !call.answered => {
+                Err(CallError::NoShell { said: call.heard + &stderr })
+            }
+            Ok(Err(error)) | Err(error) => Err(error.into()),
+        }
     }
 
-    /// The same with a file as its standard input.
-    pub fn run_file(&self, script: &str, input: File, timeout: Duration) -> Result<String, ChildError> {
+    fn ssh(&self, command: &str) -> Child {
         let options = self.options.iter().flat_map(|option| ["-o".to_owned(), option.clone()]);
-        Child::new("ssh", timeout)
+        Child::new(SSH, ANSWER)
             .args(["-T", "-a", "-x"])
             .args(options)
             .args(["-l", &self.host.ssh.user, "--", &self.host.address.to_string()])
-            // The account's own shell may be any; it only has to start this one.
-            .arg(format!("exec sh -c {}", quoted(script)))
-            .stdin(input)
-            .output()
+            .arg(command)
+            .piped()
+    }
+}
+
+struct Call {
+    courier: Courier,
+    // What the login shell has printed by itself.
+    heard: String,
+    answered: bool,
+}
+
+impl Call {
+    fn hold(
+        &mut self,
+        running: Running<'_>,
+        mut input: impl Read + Send + 'static,
+        timeout: Duration,
+    ) -> Result<String, ChildError> {
+        let mut out = BufReader::new(&mut *running.out);
+        let read = |source| ChildError::Read { program: SSH.to_owned(), source };
+        self.answered = self.courier.answered(&mut out, &mut self.heard).map_err(read)?;
+        let Some(mut pipe) = running.input.filter(|_| self.answered) else { return Ok(String::new()) };
+        running.clock.allow(timeout);
+        let script = self.courier.script().to_owned();
+        // Beside the reader, so that neither side waits for the other for ever. A host that does not take all of it
+        // says so by how its script ends.
+        thread::spawn(move || {
+            let _ = pipe.write_all(script.as_bytes()).and_then(|()| io::copy(&mut input, &mut pipe));
+        });
+        answer(&mut out, SSH, LONGEST_ANSWER)
     }
 }
 
@@ -76,14 +133,6 @@ fn only_known(host: &Host, key: &str) -> io::Result<NamedTempFile> {
     let mut file = NamedTempFile::new()?;
     writeln!(file, "{} {key}", alias(host))?;
     file.flush()?;
-    Ok(file)
-}
-
-// A file and not a pipe: ssh may read it or leave it, and nobody waits for the other.
-fn file_of(bytes: &[u8]) -> io::Result<File> {
-    let mut file = tempfile::tempfile()?;
-    file.write_all(bytes)?;
-    file.rewind()?;
     Ok(file)
 }
 

@@ -254,18 +254,44 @@ impl Gate<'_> {
 
     /// `chom-bundle deploy` from the operator's side, going on by itself.
     pub fn deploy(&self, words: &[&str]) -> Control {
+        self.control(&[&["deploy", "--host", "mentat", "--bundle", &self.bundle()], words].concat())
+    }
+
+    /// The path of the bundle on the operator's side.
+    pub fn bundle(&self) -> String {
+        self.tarball.to_string_lossy().into_owned()
+    }
+
+    /// `chom-bundle` from the operator's side, going on by itself.
+    pub fn control(&self, words: &[&str]) -> Control {
         let said = self.folder.join("control.log");
         let log = fs::File::create(&said).unwrap();
-        let mut inner = bundler(&self.folder);
-        inner.args(["deploy", "--host", "mentat", "--bundle"]).arg(&self.tarball).args(words);
+        let inner = bundler(&self.folder);
         // The operator's side of the switch is a network of its own.
         let mut command = Command::new("nsenter");
         command
             .args(["-t", &self.host.switch().to_string(), "-n", "--"])
             .arg(inner.get_program())
-            .args(inner.get_args());
+            .args(inner.get_args())
+            .args(words);
         command.env("HOME", &self.folder).stdin(Stdio::null()).stderr(log.try_clone().unwrap()).stdout(log);
         Control { child: command.spawn().unwrap(), said }
+    }
+
+    /// Lays the files of Debian's packages down on the host, which needs no more of them than to run.
+    pub fn bring(&self, packages: &[&str]) {
+        for package in packages {
+            let folder = self.folder.join(package);
+            fs::create_dir_all(&folder).unwrap();
+            succeed(Command::new("apt-get").args(["download", "-qq", package]).current_dir(&folder));
+            let deb = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+            self.host.scp(&deb, "/var/tmp/brought.deb").unwrap();
+            // An older package has its programs in /bin, which is a link.
+            let unpack = "tar -xf - -C / --keep-directory-symlink";
+            self.inside(&format!(
+                "dpkg-deb --fsys-tarfile /var/tmp/brought.deb | {unpack}; rm /var/tmp/brought.deb"
+            ));
+        }
     }
 }
 
