@@ -24,6 +24,8 @@ impl Default for Limits {
     }
 }
 
+// Of all names together.
+const LONGEST_NAMES: u64 = 64 << 20;
 // A link to a link to a link; the kernel gives up at 40.
 const LONGEST_CHAIN: usize = 40;
 
@@ -54,7 +56,11 @@ pub(crate) struct Visitor<'a> {
     cache: &'a Cache,
     limits: Limits,
     seen: BTreeSet<RelPath>,
+    // Of their names.
+    named: u64,
+    // Kept, and gone past in this walk.
     bytes: u64,
+    passed: u64,
     wants: BTreeSet<Want>,
     files: Members,
     links: BTreeMap<RelPath, Option<RelPath>>,
@@ -73,7 +79,9 @@ pub(crate) fn collect(
         cache,
         limits,
         seen: BTreeSet::new(),
+        named: 0,
         bytes: 0,
+        passed: 0,
         wants: wants.clone(),
         files: Members::new(),
         links: BTreeMap::new(),
@@ -94,6 +102,19 @@ pub(crate) fn collect(
 }
 
 impl Visitor<'_> {
+    /// Hears of the bytes that an entry has, before they are read or skipped.
+    pub(super) fn passes(&mut self, bytes: u64) -> Result<(), UnpackError> {
+        self.passed = self.passed.saturating_add(bytes);
+        let limit = self.limits.bytes;
+        if self.passed > limit { Err(UnpackError::TooMuch { what: "bytes", limit }) } else { Ok(()) }
+    }
+
+    /// Hears how many entries there are.
+    pub(super) fn counts(&self, members: u64) -> Result<(), UnpackError> {
+        let limit = self.limits.members;
+        if members > limit { Err(UnpackError::TooMuch { what: "members", limit }) } else { Ok(()) }
+    }
+
     /// Sees one entry; its bytes are read only when it is wanted.
     pub(super) fn visit(
         &mut self,
@@ -106,8 +127,10 @@ impl Visitor<'_> {
         if !matches!(kind, Kind::Other) && !self.seen.insert(path.clone()) {
             return Err(UnpackError::Twice(path.to_string()));
         }
-        if self.seen.len() as u64 > self.limits.members {
-            return Err(UnpackError::TooMuch { what: "members", limit: self.limits.members });
+        self.counts(self.seen.len() as u64)?;
+        self.named += path.as_str().len() as u64;
+        if self.named > LONGEST_NAMES {
+            return Err(UnpackError::TooMuch { what: "bytes of names", limit: LONGEST_NAMES });
         }
         match kind {
             Kind::File { executable } => {
@@ -138,6 +161,7 @@ impl Visitor<'_> {
     fn again(&mut self, wants: BTreeSet<Want>) {
         self.wants = wants;
         self.seen.clear();
+        (self.named, self.passed) = (0, 0);
         self.names.clear();
     }
 

@@ -15,6 +15,7 @@ const LONGEST_LINK: u64 = 4096;
 pub(crate) fn walk_zip(reader: impl Read + Seek, visitor: &mut Visitor<'_>) -> Result<(), UnpackError> {
     let broken = |error: zip::result::ZipError| UnpackError::Broken(io::Error::other(error));
     let mut archive = ZipArchive::new(reader).map_err(broken)?;
+    visitor.counts(archive.len() as u64)?;
     for index in 0..archive.len() {
         let mut file = archive.by_index(index).map_err(broken)?;
         let Some(path) = name::entry(file.name_raw())? else { continue };
