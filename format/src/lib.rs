@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod mode;
 pub mod name;
 pub mod path;
+pub mod shown;
 pub mod step;
 pub mod sums;
 
@@ -29,4 +30,5 @@ pub use manifest::Manifest;
 pub use mode::Mode;
 pub use name::{AccountName, ComponentName, DatabaseName, HostName, PackageName, PartName, StepId, UnitName};
 pub use path::{HostPath, RelPath};
+pub use shown::{shown, shown_json};
 pub use step::{Step, StepSpec};

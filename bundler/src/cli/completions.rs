@@ -19,7 +19,7 @@ impl Completions {
     pub fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut super::command(), "chom-bundle", &mut script);
-        ctx.printer.data(String::from_utf8_lossy(&script));
+        ctx.printer.own(String::from_utf8_lossy(&script));
         Ok(Exit::Done)
     }
 }

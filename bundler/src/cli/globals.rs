@@ -1,5 +1,6 @@
 //! Options that every command takes.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -53,6 +54,12 @@ impl Globals {
     pub fn start_log(&self) {
         let level = if self.verbose > 1 { log::LevelFilter::Debug } else { log::LevelFilter::Error };
         // A second start is a test's, and harmless.
-        let _ = env_logger::Builder::new().filter_level(level).format_timestamp(None).try_init();
+        let _ = env_logger::Builder::new()
+            .filter_level(level)
+            .format(|out, record| {
+                let said = record.args().to_string();
+                writeln!(out, "{} {}: {}", record.level(), record.target(), chom_format::shown(&said))
+            })
+            .try_init();
     }
 }

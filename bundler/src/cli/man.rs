@@ -16,7 +16,7 @@ pub struct Man {
 impl Man {
     /// Runs the command.
     pub fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
-        ctx.printer.data(manual::page(super::command(), self.command.as_deref())?);
+        ctx.printer.own(manual::page(super::command(), self.command.as_deref())?);
         Ok(Exit::Done)
     }
 }

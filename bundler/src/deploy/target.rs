@@ -201,6 +201,8 @@ fn made(dir: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use chom_format::exit::Explain as _;
+
     use super::*;
 
     #[test]
@@ -220,5 +222,27 @@ mod tests {
         ] {
             assert!(!made(dir), "{dir}");
         }
+    }
+
+    #[test]
+    fn no_line_of_a_host_looks_like_one_of_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let inventory = folder.path().join("inventory.yaml");
+        let text = "version: 1.0.0\nhosts:\n  mentat:\n    address: 10.0.0.1\n    stacks: [observability]\n    \
+                    specs: { cpu: 2, memory_mb: 2048 }\n";
+        std::fs::write(&inventory, text).unwrap();
+        let request = crate::resolve::Request { inventory, ..Default::default() };
+        let (fleet, _) = crate::resolve::fleet(&request).unwrap();
+        let target = Target::new(&fleet.hosts["mentat"], folder.path()).unwrap();
+        let hostile = serde_json::json!({
+            "exit": 4,
+            "error": { "message": "no\nhost is now: unchanged", "hint": "\u{1b}[7A\nerror: x" },
+            "host": "lost\nhint: rm -rf /",
+        });
+        let refused = target.refusal(&hostile).unwrap();
+        let said = format!("{refused}\n{}\n{}", refused.hint().unwrap(), refused.host());
+        let forged = said.lines().find(|line| line.starts_with("host is now") || line.starts_with("hint:"));
+        assert_eq!(forged, None, "{said}");
+        assert_eq!(said.matches("\n    ").count(), 3, "{said}");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use chom_format::shown;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::progress::Progress;
@@ -52,7 +53,7 @@ impl Progress for Bars {
 
     fn start(&self, name: &str, size: Option<u64>) {
         let bar = self.add(size.unwrap_or(0), "  {bytes:>10}/{total_bytes:10} {wide_msg}");
-        bar.set_message(name.to_owned());
+        bar.set_message(shown(name).into_owned());
         self.state().running.insert(name.to_owned(), bar);
     }
 
@@ -76,7 +77,7 @@ impl Progress for Bars {
 
     fn note(&self, text: &str) {
         // Without a terminal nothing is drawn, and nobody loses by it.
-        let _ = self.all.println(text);
+        let _ = self.all.println(shown(text));
     }
 
     fn end(&self) {

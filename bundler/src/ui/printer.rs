@@ -1,4 +1,5 @@
-//! The only door to stdout and stderr.
+//! The only door to stdout and stderr. Text that is not of this program's own making, a host's answer above all, never
+//! gets a terminal to obey it: all text is written out by [`shown`] but that of [`Printer::own`].
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -6,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use chom_format::{shown, shown_json};
 use serde::Serialize;
 
 /// When to use colour. `auto` asks the terminal, `NO_COLOR` and `TERM`.
@@ -89,20 +91,25 @@ impl Printer {
         self.level
     }
 
-    /// Text that is the result of the command, on stdout, as it is.
+    /// Text that is the result of the command, on stdout.
     pub fn data(&self, text: impl Display) {
+        write(&self.data, format_args!("{}", shown(&text.to_string())));
+    }
+
+    /// The same, as it is: nobody else had a hand in it.
+    pub fn own(&self, text: impl Display) {
         write(&self.data, format_args!("{text}"));
     }
 
     /// One line of result on stdout.
     pub fn line(&self, text: impl Display) {
-        write(&self.data, format_args!("{text}\n"));
+        write(&self.data, format_args!("{}\n", shown(&text.to_string())));
     }
 
     /// A result as JSON on stdout, pretty, with a final newline.
     pub fn json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => self.line(text),
+            Ok(text) => self.line(shown_json(&text)),
             Err(error) => lock(&self.data).failed = Some(error.into()),
         }
     }
@@ -110,7 +117,7 @@ impl Printer {
     /// A result as one line of JSON on stdout, for streams of events.
     pub fn json_line(&self, value: &impl Serialize) {
         match serde_json::to_string(value) {
-            Ok(text) => self.line(text),
+            Ok(text) => self.line(shown_json(&text)),
             Err(error) => lock(&self.data).failed = Some(error.into()),
         }
     }
@@ -118,14 +125,14 @@ impl Printer {
     /// One line of talk on stderr, unless `-q`.
     pub fn say(&self, text: impl Display) {
         if self.level >= Talk::Normal {
-            write(&self.talk, format_args!("{text}\n"));
+            self.always(text);
         }
     }
 
     /// One line of talk on stderr, with `-v` only.
     pub fn detail(&self, text: impl Display) {
         if self.level >= Talk::Verbose {
-            write(&self.talk, format_args!("{text}\n"));
+            self.always(text);
         }
     }
 
@@ -146,7 +153,7 @@ impl Printer {
 
     /// One line on stderr that `-q` does not silence.
     pub fn always(&self, text: impl Display) {
-        write(&self.talk, format_args!("{text}\n"));
+        write(&self.talk, format_args!("{}\n", shown(&text.to_string())));
     }
 
     /// Flushes, and tells what stdout did not take for another reason than a reader that left.
@@ -162,7 +169,7 @@ impl Printer {
 
     fn labelled(&self, label: &str, color: AnsiColor, text: impl Display) {
         let style = Style::new().bold().fg_color(Some(color.into()));
-        write(&self.talk, format_args!("{style}{label}:{style:#} {text}\n"));
+        write(&self.talk, format_args!("{style}{label}:{style:#} {}\n", shown(&text.to_string())));
     }
 }
 
@@ -243,6 +250,27 @@ mod tests {
             assert_eq!(text(&err).lines().count(), said, "{level:?}");
             assert!(text(&err).starts_with("warning: w\n"));
         }
+    }
+
+    #[test]
+    fn no_text_moves_the_cursor_and_json_stays_json() {
+        let hostile = "a\u{1b}[7A\u{1b}[0Jb\u{202e}\u{9b}1m";
+        let seen = "a\\u{1b}[7A\\u{1b}[0Jb\\u{202e}\\u{9b}1m";
+        let (out, err) = (Tap::default(), Tap::default());
+        let printer = Printer::on(out.clone(), err.clone(), Talk::Verbose, false, false);
+        printer.data(hostile);
+        printer.line(hostile);
+        assert_eq!(text(&out), format!("{seen}{seen}\n"));
+        let tellers =
+            [Printer::warn, Printer::error, Printer::hint, Printer::say, Printer::detail, Printer::always];
+        tellers.iter().for_each(|tell| tell(&printer, hostile));
+        assert_eq!(text(&err).matches(seen).count(), tellers.len(), "{:?}", text(&err));
+
+        let (json, value) = (Tap::default(), serde_json::json!({ "host": hostile }));
+        let printer = Printer::on(json.clone(), io::sink(), Talk::Normal, true, false);
+        printer.json(&value);
+        assert!(!text(&json).contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{}", text(&json));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text(&json)).unwrap(), value);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chom_format::shown;
+
 use crate::plan::{Plan, Style};
 use crate::run::{Consent, Proposal, RunError, Waiting};
 use crate::transaction::Known;
@@ -27,7 +29,8 @@ impl Agreement {
         }
         let resources = known.iter().flat_map(|known| &known.state.saved);
         self.decide("take back?", || {
-            let list: Vec<String> = resources.map(|(resource, _)| format!("  {resource}")).collect();
+            let list: Vec<String> =
+                resources.map(|(resource, _)| format!("  {}", shown(&resource.to_string()))).collect();
             format!("these become as they were before:\n{}\n", list.join("\n"))
         })
     }
@@ -38,7 +41,7 @@ impl Agreement {
         if self.printer.json_wanted() {
             self.printer.json_line(&serde_json::json!({ "event": "plan", "backup": id, "plan": plan }));
         } else {
-            self.printer.data(plan.show(Style { color, all: false }));
+            self.printer.styled(plan.show(Style { color, all: false }));
         }
         self.decide(&format!("restore backup {id}?"), || plan.show(Style { color, all: true }))
     }
@@ -53,7 +56,7 @@ impl Agreement {
                 Answer::Yes => return Ok(()),
                 Answer::No => return Err(RunError::NotAgreed),
                 Answer::Explain => match explain.take() {
-                    Some(explain) => self.printer.always(explain()),
+                    Some(explain) => self.printer.always_styled(explain()),
                     None => self.printer.always("that is all there is to tell"),
                 },
             }
@@ -78,7 +81,7 @@ impl Consent for Agreement {
                 "event": "plan", "bundle": bundle, "plan": plan, "preflight": findings,
             }));
         } else {
-            self.printer.data(plan.show(Style { color, all: false }));
+            self.printer.styled(plan.show(Style { color, all: false }));
             let worth_knowing = findings.table(false);
             if !worth_knowing.is_empty() {
                 self.printer.always(worth_knowing.trim_end());

@@ -43,7 +43,7 @@ impl Plan {
             ctx.printer.json_line(&looked);
         } else {
             if let Some(plan) = &looked.plan {
-                ctx.printer.data(plan.show(Style { color: ctx.printer.data_in_color(), all: self.all }));
+                ctx.printer.styled(plan.show(Style { color: ctx.printer.data_in_color(), all: self.all }));
             }
             ctx.printer.data(looked.preflight.table(self.all));
         }

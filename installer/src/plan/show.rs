@@ -1,10 +1,11 @@
 //! The plan as text: by phase, each change with its diff, then the units, then the room that it takes.
 //!
-//! Marks say what colour only repeats: `+` comes, `-` goes, `~` changes, `!` is refused, `=` stays.
+//! What is foreign in it is written out here, since its colours go to the terminal as they are. Marks say what colour only repeats: `+` comes, `-` goes, `~` changes, `!` is refused, `=` stays.
 
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style as Ansi};
+use chom_format::shown;
 use chom_format::step::Phase;
 
 use super::{Plan, Room};
@@ -27,13 +28,13 @@ const MOST_LINES: usize = 60;
 pub(super) fn plan(plan: &Plan, style: Style) -> String {
     let mut text = String::new();
     for phase in [Phase::Prepare, Phase::Install, Phase::Activate, Phase::Expose] {
-        let shown: Vec<&Planned> =
+        let steps: Vec<&Planned> =
             plan.steps.iter().filter(|step| step.phase == phase && is_shown(&step.decision, style)).collect();
-        if shown.is_empty() {
+        if steps.is_empty() {
             continue;
         }
         let _ = writeln!(text, "{}", paint(style, Ansi::new().bold(), name(phase)));
-        shown.iter().for_each(|planned| step(&mut text, planned, style));
+        steps.iter().for_each(|planned| step(&mut text, planned, style));
     }
     units(&mut text, plan, style);
     rooms(&mut text, plan);
@@ -58,33 +59,39 @@ fn name(phase: Phase) -> &'static str {
 fn step(text: &mut String, planned: &Planned, style: Style) {
     match &planned.decision {
         Decision::Keep { why } => {
-            let _ = writeln!(text, "  = {}: {why}", planned.id);
+            let _ = writeln!(text, "  = {}: {}", planned.id, shown(why));
         }
         Decision::Refuse { conflict, remedy } => {
             let mark = paint(style, AnsiColor::Red.on_default().bold(), "! refused");
-            let _ = writeln!(text, "  {mark} {}: {conflict}\n{MARGIN}hint: {remedy}", planned.id);
+            let _ = writeln!(
+                text,
+                "  {mark} {}: {}\n{MARGIN}hint: {}",
+                planned.id,
+                shown(conflict),
+                shown(remedy)
+            );
         }
         Decision::Change(change) => {
             let verb = paint(style, color(change.verb), &format!("{} {}", mark(change.verb), change.verb));
-            let _ = writeln!(text, "  {verb} {}{}", change.summary, undo(change.undo));
+            let _ = writeln!(text, "  {verb} {}{}", shown(&change.summary), undo(change.undo));
             lines(text, change, style);
         }
     }
 }
 
 fn lines(text: &mut String, change: &Change, style: Style) {
-    let shown = if style.all { change.diff.len() } else { MOST_LINES };
-    for line in change.diff.iter().take(shown) {
+    let most = if style.all { change.diff.len() } else { MOST_LINES };
+    for line in change.diff.iter().take(most) {
         let paint_as = match line.chars().next() {
             Some('+') => AnsiColor::Green.on_default(),
             Some('-') => AnsiColor::Red.on_default(),
             Some('@') => AnsiColor::Cyan.on_default(),
             _ => Ansi::new(),
         };
-        let _ = writeln!(text, "{MARGIN}{}", paint(style, paint_as, line));
+        let _ = writeln!(text, "{MARGIN}{}", paint(style, paint_as, &shown(line)));
     }
-    if change.diff.len() > shown {
-        let _ = writeln!(text, "{MARGIN}... and {} lines more", change.diff.len() - shown);
+    if change.diff.len() > most {
+        let _ = writeln!(text, "{MARGIN}... and {} lines more", change.diff.len() - most);
     }
 }
 
@@ -129,7 +136,7 @@ fn units(text: &mut String, plan: &Plan, style: Style) {
 
 fn rooms(text: &mut String, plan: &Plan) {
     for room in &plan.room {
-        let _ = writeln!(text, "{}", line(room));
+        let _ = writeln!(text, "{}", shown(&line(room)));
     }
 }
 

@@ -239,3 +239,23 @@ fn the_plan_as_json_names_decision_verb_and_diff() {
     assert_eq!((step["id"].as_str(), step["decision"].as_str()), (Some("c/0"), Some("change")));
     assert_eq!((step["verb"].as_str(), step["undo"].as_str()), (Some("create"), Some("exactly")));
 }
+
+#[test]
+fn no_content_and_no_path_moves_the_cursor_out_of_its_place_in_a_plan() {
+    let mut host = Host::new();
+    host.write("etc/evil", "old \u{1b}[7A\u{1b}[0J\n", 0o644);
+    host.file("/etc/evil", "new \u{1b}[7A\u{1b}[0J\u{9b}2J\r.\n");
+    host.file("/etc/\u{202e}fdp", "text\n");
+    for color in [false, true] {
+        let seen = host.plan().show(Style { color, all: true });
+        let own = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[36m"];
+        let rest = own.iter().fold(seen.clone(), |text, style| text.replace(style, ""));
+        assert!(!rest.contains(['\u{1b}', '\u{9b}', '\r', '\u{202e}']), "{rest:?}");
+        assert_eq!(seen.contains('\u{1b}'), color, "own styles stay");
+        for words in
+            ["-old \\u{1b}[7A\\u{1b}[0J", "+new \\u{1b}[7A\\u{1b}[0J\\u{9b}2J\\u{d}.", "/etc/\\u{202e}fdp"]
+        {
+            assert!(rest.contains(words), "{words}: {rest}");
+        }
+    }
+}

@@ -1,10 +1,12 @@
-//! The only door to stdout and stderr.
+//! The only door to stdout and stderr. Text that is not of this program's own making never gets a terminal to obey it:
+//! all text is written out by [`shown`], and only what [`Printer::styled`] gets is taken as it is.
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anstyle::{AnsiColor, Style};
+use chom_format::{shown, shown_json};
 use serde::Serialize;
 
 // What a terminal that was closed answers to a write.
@@ -91,20 +93,25 @@ impl Printer {
         self.terminal
     }
 
-    /// Text that is the result of the command, on stdout, as it is.
+    /// Text that is the result of the command, on stdout.
     pub fn data(&self, text: impl Display) {
+        lock(&self.data).write(format_args!("{}", shown(&text.to_string())));
+    }
+
+    /// The same with styles of our own; what is foreign in it has gone through [`shown`] before.
+    pub fn styled(&self, text: impl Display) {
         lock(&self.data).write(format_args!("{text}"));
     }
 
     /// One line of result on stdout.
     pub fn line(&self, text: impl Display) {
-        lock(&self.data).write(format_args!("{text}\n"));
+        lock(&self.data).write(format_args!("{}\n", shown(&text.to_string())));
     }
 
     /// A result as JSON on stdout, pretty, with a final newline.
     pub fn json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => self.line(text),
+            Ok(text) => self.line(shown_json(&text)),
             Err(error) => lock(&self.data).failed = Some(error.into()),
         }
     }
@@ -112,7 +119,7 @@ impl Printer {
     /// A result as one line of JSON on stdout, for streams of events.
     pub fn json_line(&self, value: &impl Serialize) {
         match serde_json::to_string(value) {
-            Ok(text) => self.line(text),
+            Ok(text) => self.line(shown_json(&text)),
             Err(error) => lock(&self.data).failed = Some(error.into()),
         }
     }
@@ -148,6 +155,11 @@ impl Printer {
 
     /// One line on stderr that `-q` does not silence.
     pub fn always(&self, text: impl Display) {
+        self.always_styled(shown(&text.to_string()));
+    }
+
+    /// The same with styles of our own; what is foreign in it has gone through [`shown`] before.
+    pub fn always_styled(&self, text: impl Display) {
         let mut talk = lock(&self.talk);
         talk.wipe();
         talk.write(format_args!("{text}\n"));
@@ -157,14 +169,21 @@ impl Printer {
     pub fn ask(&self, text: impl Display) {
         let mut talk = lock(&self.talk);
         talk.wipe();
-        talk.write(format_args!("{text}"));
+        talk.write(format_args!("{}", shown(&text.to_string())));
+    }
+
+    /// Seconds at the beginning of the line in which somebody types, who does not lose their place.
+    pub fn countdown(&self, seconds: u64) {
+        if self.terminal {
+            lock(&self.talk).write(format_args!("\x1b7\r{seconds:>4} \x1b8"));
+        }
     }
 
     /// A line on a terminal that the next line of talk replaces. Nothing where stderr is no terminal.
     pub fn status(&self, text: impl Display) {
         if self.terminal {
             let mut talk = lock(&self.talk);
-            talk.write(format_args!("\r\x1b[K{text}"));
+            talk.write(format_args!("\r\x1b[K{}", shown(&text.to_string())));
             talk.pending = true;
         }
     }
@@ -196,7 +215,7 @@ impl Printer {
         talk.wipe();
         let label = format!("{label}:");
         let label = if talk.color { painted(color, &label) } else { label };
-        talk.write(format_args!("{label} {text}\n"));
+        talk.write(format_args!("{label} {}\n", shown(&text.to_string())));
     }
 }
 
@@ -300,6 +319,33 @@ pub(crate) mod tests {
             assert_eq!(err.text().lines().count(), said, "{level:?}");
             assert!(err.text().starts_with("warning: w\n"));
         }
+    }
+
+    #[test]
+    fn no_text_moves_the_cursor_and_json_stays_json() {
+        let hostile = "a\u{1b}[7A\u{1b}[0Jb\u{202e}\u{9b}1m";
+        let seen = "a\\u{1b}[7A\\u{1b}[0Jb\\u{202e}\\u{9b}1m";
+        let (out, err) = (Tap::default(), Tap::default());
+        let printer = Printer::on(out.clone(), err.clone(), Talk::Verbose, false, true);
+        printer.data(hostile);
+        printer.line(hostile);
+        assert_eq!(out.text(), format!("{seen}{seen}\n"));
+        for tell in
+            [Printer::warn, Printer::error, Printer::hint, Printer::say, Printer::detail, Printer::ask]
+        {
+            tell(&printer, hostile);
+        }
+        printer.status(hostile);
+        printer.clear();
+        assert_eq!(err.text().matches(seen).count(), 7, "{:?}", err.text());
+        let own = err.text().replace("\r\u{1b}[K", "");
+        assert!(!own.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{own:?}");
+
+        let (json, value) = (Tap::default(), serde_json::json!({ "path": hostile }));
+        let printer = Printer::on(json.clone(), io::sink(), Talk::Normal, true, false);
+        printer.json_line(&value);
+        assert!(!json.text().contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{}", json.text());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json.text()).unwrap(), value);
     }
 
     #[test]

@@ -138,8 +138,9 @@ fn compose(text: &str, share: Option<(u64, u64)>, elapsed: Duration, width: usiz
     };
     let time = format!(" {}:{:02}", elapsed.as_secs() / 60, elapsed.as_secs() % 60);
     let room = width.saturating_sub(bar.len() + time.len() + 1);
-    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let text: String = clean.take(room).collect();
+    // Written out before it is cut, so that it fits; the line has one line.
+    let clean = chom_format::shown(text).replace(['\n', '\t'], " ");
+    let text: String = clean.chars().take(room).collect();
     format!("{bar}{text}{time}")
 }
 

@@ -71,8 +71,8 @@ pub fn ask_within(printer: &Printer, question: &str, left: &dyn Fn() -> Option<u
             return false;
         };
         // What is being typed stays where it is: the cursor comes back to it.
-        if printer.terminal() && shown.replace(seconds) != Some(seconds) {
-            printer.ask(format_args!("\x1b7\r{seconds:>4} \x1b8"));
+        if shown.replace(seconds) != Some(seconds) {
+            printer.countdown(seconds);
         }
         match readable(&stdin) {
             Ok(false) if interrupt::pending().is_none() => continue,
