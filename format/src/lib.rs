@@ -7,7 +7,6 @@
 
 pub mod archive;
 pub mod backup;
-pub mod bech32;
 pub mod check;
 pub mod diff;
 pub mod digest;

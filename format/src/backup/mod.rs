@@ -2,6 +2,7 @@
 //! transaction says what to save when the bundle is long gone.
 
 mod exclude;
+pub mod key;
 mod part;
 mod policy;
 mod recipient;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::bech32;
+use super::key;
 
 const PREFIX: &str = "age";
 
@@ -42,14 +42,13 @@ impl FromStr for Recipient {
             || if text.to_lowercase().starts_with("age-secret") { "AGE-SECRET-KEY-..." } else { text };
         let wrong = || RecipientError(shown().chars().take(80).collect());
         let lower = !text.chars().any(|c| c.is_ascii_uppercase());
-        let bytes = bech32::decode(PREFIX, text).filter(|_| lower).ok_or_else(wrong)?;
-        bytes.try_into().map(Self).map_err(|_| wrong())
+        key::parse(PREFIX, text).filter(|_| lower).map(Self).ok_or_else(wrong)
     }
 }
 
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&bech32::encode(PREFIX, &self.0))
+        key::write(f, PREFIX, &self.0)
     }
 }
 

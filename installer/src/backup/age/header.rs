@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Read as _};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use chom_format::backup::Recipient;
 use curve25519_dalek::MontgomeryPoint;
 use ring::hmac;
@@ -38,11 +40,11 @@ impl Header {
         for recipient in recipients {
             let (share, body) = wrap(key, recipient)?;
             // 32 bytes are 43 letters: shorter than a line, which ends the body.
-            text.push_str(&format!("-> X25519 {}\n{}\n", base64(&share), base64(&body)));
+            text.push_str(&format!("-> X25519 {}\n{}\n", BASE64.encode(share), BASE64.encode(&body)));
         }
         text.push_str("---");
         let mac = hmac::sign(&key.for_header()?, text.as_bytes());
-        text.push_str(&format!(" {}\n", base64(mac.as_ref())));
+        text.push_str(&format!(" {}\n", BASE64.encode(mac.as_ref())));
         Ok(text.into_bytes())
     }
 
@@ -57,22 +59,28 @@ impl Header {
             let first = line(&mut input)?;
             if let Some(mac) = first.strip_prefix("--- ") {
                 header.text.push_str("---");
-                header.mac = from_base64(mac).ok_or_else(|| broken("its header is damaged"))?;
+                header.mac = BASE64.decode(mac).map_err(|_| broken("its header is damaged"))?;
                 return Ok(header);
             }
             let arguments = first.strip_prefix("-> ").ok_or_else(|| broken("its header is damaged"))?;
-            let arguments = arguments.split(' ').map(str::to_owned).collect();
+            let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
+            if arguments.iter().any(String::is_empty) {
+                return Err(broken("its header is damaged"));
+            }
             header.text.push_str(&format!("{first}\n"));
             let mut body = String::new();
             loop {
                 let next = line(&mut input)?;
+                if next.len() > LINE {
+                    return Err(broken("its header is damaged"));
+                }
                 header.text.push_str(&format!("{next}\n"));
                 body.push_str(&next);
                 if next.len() < LINE {
                     break;
                 }
             }
-            let body = from_base64(&body).ok_or_else(|| broken("its header is damaged"))?;
+            let body = BASE64.decode(&body).map_err(|_| broken("its header is damaged"))?;
             header.stanzas.push(Stanza { arguments, body });
         }
     }
@@ -98,7 +106,7 @@ impl Stanza {
         if kind != "X25519" || self.body.len() != 16 + TAG {
             return None;
         }
-        let share: [u8; 32] = from_base64(share)?.try_into().ok()?;
+        let share: [u8; 32] = BASE64.decode(share).ok()?.try_into().ok()?;
         identities.iter().find_map(|identity| {
             let key = wrapping_key(identity.agree(&share)?, &share, identity.recipient().bytes()).ok()?;
             let mut body = self.body.clone();
@@ -131,36 +139,4 @@ fn line(input: &mut impl BufRead) -> io::Result<String> {
         return Err(broken("its header is damaged"));
     }
     String::from_utf8(bytes).map_err(|_| broken("its header is damaged"))
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-// Without padding, as age has it.
-fn base64(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let joined = group.iter().fold(0_u32, |joined, byte| joined << 8 | u32::from(*byte))
-            << (8 * (3 - group.len()));
-        for at in 0..=group.len() {
-            let value = usize::try_from(joined >> (18 - 6 * at) & 63).unwrap_or(0);
-            text.extend(ALPHABET.get(value).map(|byte| char::from(*byte)));
-        }
-    }
-    text
-}
-
-fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for group in text.as_bytes().chunks(4) {
-        let mut joined = 0_u32;
-        for letter in group {
-            let value = ALPHABET.iter().position(|known| known == letter)?;
-            joined = joined << 6 | u32::try_from(value).ok()?;
-        }
-        let joined = joined << (6 * (4 - group.len()));
-        let count = group.len().checked_sub(1).filter(|count| *count > 0)?;
-        bytes.extend(joined.to_be_bytes().iter().skip(1).take(count));
-    }
-    // One text for one value.
-    (base64(&bytes) == text).then_some(bytes)
 }

@@ -4,8 +4,7 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use chom_format::backup::Recipient;
-use chom_format::bech32;
+use chom_format::backup::{Recipient, key};
 use curve25519_dalek::MontgomeryPoint;
 
 const PREFIX: &str = "age-secret-key-";
@@ -53,8 +52,8 @@ impl Identity {
             .ok_or_else(|| IdentityError::None { path: path.to_path_buf() })
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        bech32::decode(PREFIX, text)?.try_into().ok().map(Self)
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        key::parse(PREFIX, text).map(Self)
     }
 
     /// Its public half.

@@ -39,3 +39,5 @@ fn broken(why: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
