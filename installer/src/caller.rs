@@ -9,6 +9,7 @@
 use std::io::{self, IsTerminal as _};
 
 use crate::journal::{BootTime, Exposure};
+use crate::sys::proc;
 
 const MOST_ANCESTORS: usize = 32;
 /// What the kernel counts the start of a process in, for programs: 100 a second on every processor.
@@ -97,9 +98,9 @@ fn chain() -> Vec<Process> {
     let mut pid = std::process::id().to_string();
     let mut chain = Vec::new();
     while chain.len() < MOST_ANCESTORS {
-        let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { break };
+        let Ok(stat) = proc::bytes(&format!("{pid}/stat")) else { break };
         let Some((name, parent, start)) = parse(&String::from_utf8_lossy(&stat)) else { break };
-        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let environment = proc::bytes(&format!("{pid}/environ")).unwrap_or_default();
         let connection = connection(&String::from_utf8_lossy(&environment));
         chain.push(Process { name, start, connection });
         if parent == "0" {

@@ -2,8 +2,7 @@
 //! another run, confirms nothing. It is no password: only root confirms, and root knows everything.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::str::FromStr;
 
 use chom_format::Digest;
@@ -22,8 +21,8 @@ pub struct NoNonce(String);
 impl Nonce {
     /// One that was never used.
     pub fn fresh() -> io::Result<Self> {
-        let mut bytes = [0; BYTES];
-        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        let mut bytes = [0_u8; BYTES];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
         Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 

@@ -1,19 +1,29 @@
-//! Checks a trace of the system calls of one installation: what was announced, what was synced, and in which order.
+//! Checks a trace of the system calls of one installation: what was announced, what was synced, in which order, and by
+//! which way each path was reached.
 //!
 //! The trace is that of `strace -f -Y -y -xx`: each line names process and program, each descriptor its path, each
-//! string is in hexadecimal. Only the installer's own calls count; what dpkg and the like do is theirs.
+//! string is in hexadecimal. Only the installer's own calls count; what dpkg and the like do is theirs. It is read line
+//! by line, for it holds every byte that was written.
 //!
 //! 1. No change of the host before a record that announces it is on the disk: a change must lie in what the step
-//!    that was announced last touches, or, on the way back, in what was saved.
+//!    that was announced last touches, or, on the way back, in what was saved. Temporary names are announced, too.
 //! 2. No record is written while a file that was renamed is not on the disk, original or new.
 //! 3. No record is written while a directory is not on the disk in which a name came or went.
+//! 4. Each path is one name below a descriptor, and no link is followed, whether it changes something or only looks.
+//!    What is excepted is in [`reach`].
 
 mod call;
+mod known;
+mod reach;
 mod scope;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufRead};
 
-pub use call::Call;
+use call::Call;
+pub use known::traced;
+use known::{Does, Known};
+use reach::{Held, astray};
 use scope::Scope;
 
 /// A rule that a trace broke.
@@ -30,45 +40,33 @@ pub struct Breach {
 pub struct Checked {
     /// Rules that were broken.
     pub breaches: Vec<Breach>,
+    /// Lines that were read.
+    pub lines: usize,
     /// Records that were written.
     pub records: usize,
     /// Changes of the host.
     pub changes: usize,
     /// Renames, of the host's files and of our own.
     pub renames: usize,
+    /// Paths that were reached for.
+    pub paths: usize,
 }
 
 /// Checks a whole trace.
 pub fn check(trace: &str) -> Checked {
     let mut checker = Checker::default();
-    // A call that another process interrupts stands on two lines.
-    let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
-    // A thread that leaves the host's mounts lays out what its child alone will see.
-    let mut apart: BTreeSet<&str> = BTreeSet::new();
-    for (line, text) in (1..).zip(trace.lines()) {
-        let Some((who, rest)) = text.split_once(' ') else { continue };
-        if let Some(begin) = rest.strip_suffix(" <unfinished ...>") {
-            begun.insert(who, begin);
-            continue;
-        }
-        let whole = match rest.split_once(" resumed>") {
-            Some((_, end)) => format!("{who} {}{end}", begun.remove(who).unwrap_or_default()),
-            None => text.to_owned(),
-        };
-        if let Some(call) = Call::parse(&whole).filter(|_| !apart.contains(who)) {
-            if call.name == "unshare" {
-                apart.insert(who);
-            }
-            checker.line = line;
-            checker.follow(&call);
-        }
-    }
+    trace.lines().for_each(|line| checker.line(line));
     checker.checked
 }
 
-#[derive(Default)]
-struct Checker {
-    line: usize,
+/// Checks a trace that comes in parts, each of one run with the same journal.
+#[derive(Debug, Default)]
+pub struct Checker {
+    /// Calls that another process interrupts stand on two lines.
+    begun: BTreeMap<String, String>,
+    /// A thread that leaves the host's mounts lays out what its child alone will see.
+    apart: BTreeSet<String>,
+    held: Held,
     scope: Scope,
     /// A record was written and not yet synced.
     unsynced_record: bool,
@@ -82,53 +80,108 @@ struct Checker {
 }
 
 impl Checker {
-    fn follow(&mut self, call: &Call) {
-        match call.name.as_str() {
-            "pwrite64" | "write" | "ftruncate" => self.write(call),
-            "fsync" | "fdatasync" => self.sync(call.path(0)),
-            "syncfs" | "sync" => {
+    /// Reads the trace of one run to its end.
+    pub fn read(&mut self, mut trace: impl BufRead) -> io::Result<()> {
+        (self.begun, self.apart, self.held) = Default::default();
+        let mut line = Vec::new();
+        while trace.read_until(b'\n', &mut line)? > 0 {
+            self.line(String::from_utf8_lossy(&line).trim_end_matches('\n'));
+            line.clear();
+        }
+        Ok(())
+    }
+
+    /// What it has come to so far.
+    pub fn checked(&self) -> &Checked {
+        &self.checked
+    }
+
+    fn line(&mut self, text: &str) {
+        self.checked.lines += 1;
+        let Some((who, rest)) = text.split_once(' ') else { return };
+        if let Some(begin) = rest.strip_suffix(" <unfinished ...>") {
+            self.begun.insert(who.to_owned(), begin.to_owned());
+            return;
+        }
+        let call = match rest.split_once(" resumed>") {
+            Some((_, end)) => {
+                Call::parse(&format!("{who} {}{end}", self.begun.remove(who).unwrap_or_default()))
+            }
+            None => Call::parse(text),
+        };
+        if let Some(call) = call {
+            self.held.note(&call);
+            self.follow(who, &call);
+        }
+    }
+
+    fn follow(&mut self, who: &str, call: &Call) {
+        let Some(known) = known::known(&call.name) else {
+            self.breach(&format!("{} takes a path, and this checker does not know how", call.name));
+            return;
+        };
+        let reached: Vec<_> = known.at.iter().filter_map(|at| self.held.reached(call, *at)).collect();
+        for one in &reached {
+            self.checked.paths += 1;
+            if let Some(why) = astray(known, call, one) {
+                self.breach(&why);
+            }
+        }
+        if known.does == Does::Leaves {
+            self.apart.insert(who.to_owned());
+        }
+        if !call.failed && !self.apart.contains(who) {
+            let paths: Vec<String> = reached.into_iter().map(|one| one.path).collect();
+            self.act(known, call, &paths);
+        }
+    }
+
+    fn act(&mut self, known: &Known, call: &Call, paths: &[String]) {
+        let path = paths.last().map_or("", String::as_str);
+        match known.does {
+            Does::Looks | Does::Leaves => {}
+            Does::Writes => self.write(call, path),
+            Does::Syncs => self.sync(path),
+            Does::SyncsAll => {
                 self.written.clear();
                 self.renamed.clear();
                 self.dirs.clear();
             }
-            "rename" | "renameat" | "renameat2" => self.rename(call),
-            "mkdir" | "mkdirat" | "rmdir" | "unlink" | "unlinkat" => {
-                let path = call.last_path();
-                self.written.remove(&path);
-                self.renamed.remove(&path);
-                self.dirs.remove(&path);
-                self.name_changes(&path);
-                self.change(&path);
+            Does::Renames => self.rename(paths),
+            Does::Names => {
+                self.written.remove(path);
+                self.renamed.remove(path);
+                self.dirs.remove(path);
+                self.name_changes(path);
+                self.change(path);
             }
-            // `symlink(text, path)`, `link(original, path)`
-            "symlink" | "symlinkat" | "link" | "linkat" => {
-                self.name_changes(&call.last_path());
-                self.change(&call.last_path());
-            }
-            "chmod" | "fchmodat" | "lchown" | "fchownat" | "utimensat" | "lsetxattr" | "lremovexattr" => {
-                self.change(&call.first_path());
-            }
-            "open" | "openat" | "creat" if call.creates() => {
-                let path = call.first_path();
-                // The log and the lock are comforts, which no record stands for.
-                if !path.ends_with("/log") && !path.ends_with("/lock") {
-                    self.name_changes(&path);
+            Does::Sets => self.change(path),
+            Does::Opens if call.has("O_CREAT") || known.name == "creat" => {
+                if !scope::is_comfort(path) {
+                    self.name_changes(path);
                 }
-                self.change(&path);
+                self.change(path);
             }
-            "execve" if self.unsynced_record => {
+            Does::Opens if call.has("O_TRUNC") => self.change(path),
+            Does::Opens => {}
+            Does::Runs if self.unsynced_record => {
                 self.breach("a program is run before the record that announces it is on the disk");
             }
-            _ => {}
+            Does::Runs => {}
         }
     }
 
-    fn write(&mut self, call: &Call) {
-        let path = call.path(0);
-        if !scope::is_journal(&path) {
-            if scope::counts(&path) && !path.ends_with("/log") && !path.ends_with("/lock") {
-                self.written.insert(path);
+    fn write(&mut self, call: &Call, path: &str) {
+        if !scope::is_journal(path) {
+            if scope::counts(path) && !scope::is_comfort(path) {
+                self.written.insert(path.to_owned());
             }
+            self.announced(path);
+            return;
+        }
+        let frame = call.bytes(1);
+        // Space is reserved for it, which says nothing.
+        if frame.is_empty() {
             return;
         }
         self.checked.records += 1;
@@ -141,22 +194,21 @@ impl Checker {
             ));
         }
         self.unsynced_record = true;
-        self.scope.write(call.bytes(1));
+        self.scope.write(frame);
     }
 
-    fn sync(&mut self, path: String) {
-        if scope::is_journal(&path) {
+    fn sync(&mut self, path: &str) {
+        if scope::is_journal(path) {
             self.unsynced_record = false;
             self.scope.sync();
         }
-        self.written.remove(&path);
-        self.renamed.remove(&path);
-        self.dirs.remove(&path);
+        self.written.remove(path);
+        self.renamed.remove(path);
+        self.dirs.remove(path);
     }
 
-    fn rename(&mut self, call: &Call) {
-        let paths = call.paths();
-        let (Some(from), Some(to)) = (paths.first(), paths.last()) else { return };
+    fn rename(&mut self, paths: &[String]) {
+        let [from, to] = paths else { return };
         self.checked.renames += 1;
         self.renamed.remove(to);
         if self.written.remove(from) {
@@ -173,23 +225,32 @@ impl Checker {
             && scope::counts(path)
         {
             let dir = if dir.is_empty() { "/" } else { dir };
-            self.dirs.entry(dir.to_owned()).or_insert(self.line);
+            let line = self.checked.lines;
+            self.dirs.entry(dir.to_owned()).or_insert(line);
         }
     }
 
     fn change(&mut self, path: &str) {
+        if scope::is_hosts(path) {
+            self.checked.changes += 1;
+            self.announced(path);
+        }
+    }
+
+    fn announced(&mut self, path: &str) {
         if !scope::is_hosts(path) {
             return;
         }
-        self.checked.changes += 1;
         if self.unsynced_record {
             self.breach(&format!("{path} changes before the record that announces it is on the disk"));
         } else if !self.scope.covers(path) {
             self.breach(&format!("{path} changes, and no record announces it"));
+        } else if !self.scope.is_told(path) {
+            self.breach(&format!("{path} is a temporary name that no record announces"));
         }
     }
 
     fn breach(&mut self, what: &str) {
-        self.checked.breaches.push(Breach { line: self.line, what: what.to_owned() });
+        self.checked.breaches.push(Breach { line: self.checked.lines, what: what.to_owned() });
     }
 }

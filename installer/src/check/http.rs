@@ -15,6 +15,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use super::{Answer, Miss, json};
+use crate::sys::{RealSys, Sys as _, bytes_of};
 
 // A body beyond this is cut: what a check looks for stands in front, and memory is small.
 const LARGEST_BODY: u64 = 4 << 20;
@@ -179,8 +180,11 @@ fn system_roots() -> RootCerts {
 }
 
 fn roots_of(file: &HostPath) -> Result<RootCerts, Miss> {
-    let pem =
-        std::fs::read(file.as_str()).map_err(|error| Miss::new(format!("cannot read {file}: {error}")))?;
+    let sys = RealSys::new("/");
+    let read = sys.resolve(file).and_then(|path| path.map_or(Ok(None), |path| bytes_of(&sys, &path)));
+    let pem = read
+        .map_err(|error| Miss::new(error.to_string()))?
+        .ok_or_else(|| Miss::new(format!("{file} is not there")))?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),

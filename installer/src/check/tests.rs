@@ -52,6 +52,19 @@ impl Sys for Programs {
     fn list(&self, _: &HostPath) -> Result<Vec<String>, SysError> {
         Ok(Vec::new())
     }
+    fn resolve(&self, _: &HostPath) -> Result<Option<HostPath>, SysError> {
+        Ok(None)
+    }
+    fn count(&self, _: &HostPath) -> Result<usize, SysError> {
+        Ok(0)
+    }
+    fn is_immutable(&self, _: &HostPath) -> bool {
+        false
+    }
+    fn announce(&mut self, _: &str) {}
+    fn is_temporary(&self, _: &str) -> bool {
+        false
+    }
     fn space(&self, path: &HostPath) -> Result<Space, SysError> {
         Err(SysError::Injected(path.to_string()))
     }

@@ -1,33 +1,24 @@
 //! Processes that a run has left behind: apt goes on when the installer is killed, and a package's script goes on when
 //! dpkg is, without any lock. They are told by the environment that ours give to their children and nobody else has.
 
-use std::fs;
-use std::path::Path;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::Holder;
+use crate::sys::proc;
 
 /// The configuration that apt is called with by us alone.
 pub const CONFIG: &str = "/var/cache/apt/bundle/apt.conf";
 
 /// Who is left, of this host's processes.
-pub fn left_behind(proc: &Path) -> Vec<Holder> {
+pub fn left_behind() -> Vec<Holder> {
     let mark = format!("APT_CONFIG={CONFIG}");
-    let entries = fs::read_dir(proc).into_iter().flatten().flatten();
-    let numbered =
-        entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
     // Whoever is gone by now, or is nobody's any more, has no environment.
-    let marked = numbered.filter(|(_, dir)| {
-        let environment = fs::read(dir.join("environ")).unwrap_or_default();
+    let marked = proc::pids().into_iter().filter(|pid| {
+        let environment = proc::bytes(&format!("{pid}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
     });
-    let holder = |(pid, dir): (u32, std::path::PathBuf)| {
-        let program = fs::read_to_string(dir.join("comm")).unwrap_or_default().trim().to_owned();
-        Holder { pid, program }
-    };
-    marked.map(holder).collect()
+    marked.map(|pid| Holder { pid, program: proc::program(pid) }).collect()
 }
 
 /// Ends them.
@@ -50,7 +41,7 @@ mod tests {
         let other = Command::new("sleep").arg("600").env("APT_CONFIG", "/etc/apt/apt.conf").spawn();
         let (mut ours, mut other) = (ours.unwrap(), other.unwrap());
         let found = || {
-            let left = left_behind(Path::new("/proc"));
+            let left = left_behind();
             left.into_iter().filter(|left| [ours.id(), other.id()].contains(&left.pid)).collect::<Vec<_>>()
         };
         // It has its environment once it is the program that was asked for.

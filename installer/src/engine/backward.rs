@@ -45,6 +45,7 @@ impl Engine<'_> {
         interrupt::shield();
         open.journal.keep_free(0);
         self.hold.say(&format!("taking back transaction {}", open.id));
+        open.announce(self.sys);
         let (id, resources) = (open.id, open.state.saved.len());
         self.tell(open, &Event::RollingBack { id, cause, resources });
         let rolling_back = Record::RollingBack { cause: cause.to_owned() };
@@ -197,7 +198,7 @@ impl Engine<'_> {
         }
         let begun = Instant::now();
         loop {
-            let left = dpkg::left_behind(Path::new("/proc"));
+            let left = dpkg::left_behind();
             let Some(first) = left.first() else { return };
             let whole = left.iter().any(|left| ["apt-get", "dpkg"].contains(&left.program.as_str()));
             if begun.elapsed() > if whole { LONGEST_RUN } else { LONGEST_SCRIPT } {

@@ -6,9 +6,10 @@ use super::log::Log;
 use super::order::{Order, Position, Task};
 use super::{Engine, EngineError, Event, Open};
 use crate::journal::{Begin, Journal, Record, State};
+use crate::nonce::Nonce;
 use crate::resource::{Resource, private};
 use crate::step::Detail;
-use crate::sys::{Effect, Source, Sys, look};
+use crate::sys::{Effect, Source, Sys, SysError, look};
 use crate::transaction::{Reserve, list};
 
 const JOURNAL_FORMAT: u32 = 1;
@@ -35,7 +36,7 @@ impl Engine<'_> {
         let (path, source) = (self.files.of(id, "manifest.json")?, Source::Bytes(order.manifest));
         self.sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o600) })?;
         let journal = Journal::create(self.sys, self.files.of(id, "journal")?)?;
-        let log = Log::open(&self.files.of(id, "log")?.under(self.sys.root()));
+        let log = Log::open(self.sys.root(), &self.files.of(id, "log")?);
         let store = self.files.store(id)?;
         let (state, reserve) = (State::default(), Reserve::default());
         let mut open = Open { id, journal, state, store, reserve, records: 0, log };
@@ -48,8 +49,10 @@ impl Engine<'_> {
             boot_id: super::clock::boot_id(self.sys),
             by: order.by.to_owned(),
             backup: order.backup,
+            token: Some(fresh_token()?),
         };
         open.note(self.sys, &Record::Begin(begin))?;
+        open.announce(self.sys);
         let steps = order.tasks.len();
         self.tell(&mut open, &Event::Begun { id, bundle: order.bundle, steps });
         Ok(open)
@@ -66,6 +69,12 @@ impl Engine<'_> {
         }
         Ok(units)
     }
+}
+
+/// What the names of a step's half-made files begin with, which nobody can guess.
+pub(super) fn fresh_token() -> Result<String, EngineError> {
+    let token = Nonce::fresh().map_err(SysError::io("read", "random bytes"))?;
+    Ok(token.to_string())
 }
 
 /// Looks again at what a step was planned from, except where this run has been itself.

@@ -59,6 +59,7 @@ impl Engine<'_> {
 
     fn put_back_early(&mut self, open: &mut Open, cause: &str) {
         let (id, resources) = (open.id, open.state.saved.len());
+        open.announce(self.sys);
         self.tell(open, &Event::RollingBack { id, cause, resources });
         let mut problems: Vec<String> = Vec::new();
         problems.extend(self.note_if_possible(open, &Record::RollingBack { cause: cause.to_owned() }));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use chom_format::step::Phase;
 use chom_format::{HostPath, StepId};
 
-use super::begin::still_as_planned;
+use super::begin::{fresh_token, still_as_planned};
 use super::guard::Guard;
 use super::order::{Order, Position, Task};
 use super::report::{Ending, Failure, Report};
@@ -124,8 +124,10 @@ impl Engine<'_> {
         task.step.ready(self.sys)?;
         let upcoming = |(path, upcoming): &(HostPath, _)| (path.clone(), Expected::of(upcoming));
         let expects = task.change.changes.iter().map(upcoming).collect();
-        let intent = Record::Intent { step: task.id.clone(), touches: touches.clone(), expects };
+        let token = Some(fresh_token()?);
+        let intent = Record::Intent { step: task.id.clone(), touches: touches.clone(), expects, token };
         open.note(self.sys, &intent)?;
+        open.announce(self.sys);
         let rehearse = order.options.interrupt_at == position;
         let mut guard = Guard::new(self.sys, deadline, task.id.as_str(), rehearse);
         let applied = task.step.apply(&mut guard, context, &task.change);

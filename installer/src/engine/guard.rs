@@ -67,6 +67,26 @@ impl Sys for Guard<'_> {
         self.sys.list(dir)
     }
 
+    fn count(&self, dir: &HostPath) -> Result<usize, SysError> {
+        self.sys.count(dir)
+    }
+
+    fn resolve(&self, path: &HostPath) -> Result<Option<HostPath>, SysError> {
+        self.sys.resolve(path)
+    }
+
+    fn announce(&mut self, token: &str) {
+        self.sys.announce(token);
+    }
+
+    fn is_temporary(&self, name: &str) -> bool {
+        self.sys.is_temporary(name)
+    }
+
+    fn is_immutable(&self, path: &HostPath) -> bool {
+        self.sys.is_immutable(path)
+    }
+
     fn space(&self, path: &HostPath) -> Result<Space, SysError> {
         self.sys.space(path)
     }

@@ -137,6 +137,11 @@ impl Open {
         self.journal.keep_free(RECORDS_OF_ALL + self.records);
     }
 
+    /// Temporary names are those that the journal has announced.
+    fn announce(&self, sys: &mut dyn Sys) {
+        self.state.tokens.iter().for_each(|token| sys.announce(token));
+    }
+
     /// Notes a record; it is durable and part of the state when this returns.
     fn note(&mut self, sys: &mut dyn Sys, record: &Record) -> Result<(), JournalError> {
         self.journal.append(sys, record)?;

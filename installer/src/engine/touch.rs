@@ -4,7 +4,7 @@ use chom_format::HostPath;
 
 use super::EngineError;
 use crate::resource::{Resource, missing_parents};
-use crate::sys::{Kind, Sys, behind};
+use crate::sys::{Kind, Sys};
 
 /// The resources in the order in which they are to be saved, each once: a listing before the first path in
 /// its directory, a missing parent before what will be in it.
@@ -34,16 +34,15 @@ fn add_listings(sys: &dyn Sys, all: &mut Vec<Resource>, dirs: Vec<HostPath>) -> 
         match sys.meta(&path)?.map(|meta| meta.kind) {
             Some(Kind::Dir) => add(all, Resource::Listing { path }),
             // What is written there changes the directory that the link leads to.
-            Some(Kind::Link) => all_behind(sys, all, &path)?,
+            Some(Kind::Link) => {
+                if let Some(path) = sys.resolve(&path)?
+                    && sys.meta(&path)?.is_some_and(|meta| meta.kind == Kind::Dir)
+                {
+                    add(all, Resource::Listing { path });
+                }
+            }
             _ => {}
         }
-    }
-    Ok(())
-}
-
-fn all_behind(sys: &dyn Sys, all: &mut Vec<Resource>, link: &HostPath) -> Result<(), EngineError> {
-    if let Some(path) = behind(sys, link)? {
-        add(all, Resource::Listing { path });
     }
     Ok(())
 }

@@ -7,17 +7,22 @@
 mod os_release;
 mod table;
 
+use std::io::Read;
 use std::net::IpAddr;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
+use chom_format::HostPath;
 use chom_format::facts::{Disk, FACTS_FORMAT, Facts};
-use sysinfo::{CpuRefreshKind, Disks, MemoryRefreshKind, Networks, RefreshKind, System};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Networks, RefreshKind, System};
+
+use crate::sys::{RealSys, Sys as _, mounts};
 
 pub use os_release::OsRelease;
 pub use table::table;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+const LARGEST_TEXT: u64 = 1 << 20;
 
 /// Measures the host whose `/` is the directory `root`.
 pub fn measure(root: &Path) -> Facts {
@@ -53,49 +58,22 @@ pub fn now() -> String {
     jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }
 
-/// A small text file of the host whose `/` is `root`. Absolute links are followed inside `root`.
+/// A small text file of the host whose `/` is `root`. Links are followed inside `root`.
 pub(crate) fn read(root: &Path, path: &str) -> Option<String> {
-    let file = inside(root, Path::new(path))?;
-    let bytes = std::fs::read(file).ok()?;
-    (bytes.len() < 1 << 20).then(|| String::from_utf8_lossy(&bytes).into_owned())
+    let mut bytes = Vec::new();
+    open(root, path)?.take(LARGEST_TEXT).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn open(root: &Path, path: &str) -> Option<Box<dyn Read>> {
+    let sys = RealSys::new(root);
+    let path = sys.resolve(&path.parse().ok()?).ok()??;
+    sys.open(&path).ok()
 }
 
 /// Whether `root` is the running host and not a directory that looks like one.
 pub(crate) fn is_host(root: &Path) -> bool {
     root == Path::new("/")
-}
-
-// Where a path of the host lies under `root`, with each link resolved as the host would: a link to
-// `/etc/x` in a directory that is looked at from outside must not lead to our own `/etc/x`.
-fn inside(root: &Path, path: &Path) -> Option<PathBuf> {
-    if is_host(root) {
-        return Some(path.to_owned());
-    }
-    let mut found = PathBuf::new();
-    let mut todo: Vec<_> = path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
-    let mut links = 0;
-    while let Some(part) = todo.pop() {
-        match Path::new(&part).components().next() {
-            Some(Component::ParentDir) => {
-                found.pop();
-            }
-            Some(Component::Normal(name)) => match std::fs::read_link(root.join(&found).join(name)) {
-                Ok(target) => {
-                    links += 1;
-                    if links > 40 {
-                        return None;
-                    }
-                    if target.is_absolute() {
-                        found = PathBuf::new();
-                    }
-                    todo.extend(target.components().rev().map(|part| part.as_os_str().to_owned()));
-                }
-                Err(_) => found.push(name),
-            },
-            _ => {}
-        }
-    }
-    Some(root.join(found))
 }
 
 fn machine() -> (u32, u64) {
@@ -134,8 +112,7 @@ fn arch(root: &Path) -> String {
     }
     let elf = ["/usr/bin/dpkg", "/usr/bin/env", "/bin/sh"].iter().find_map(|program| {
         let mut head = [0; 20];
-        let file = std::fs::File::open(inside(root, Path::new(program))?).ok()?;
-        std::io::Read::read_exact(&mut { file }, &mut head).ok()?;
+        open(root, program)?.read_exact(&mut head).ok()?;
         elf_arch(&head)
     });
     elf.map_or_else(machine, str::to_owned)
@@ -151,23 +128,30 @@ fn elf_arch(head: &[u8; 20]) -> Option<&'static str> {
     }
 }
 
-fn size_of(path: &Path) -> Option<u64> {
-    let fs = nix::sys::statvfs::statvfs(path).ok()?;
-    Some(fs.blocks() as u64 * fs.fragment_size() as u64)
+fn size_of(root: &Path) -> Option<u64> {
+    RealSys::new(root).space(&HostPath::root()).ok().map(|space| space.bytes)
 }
 
+/// What is mounted from a disk of this machine. Nothing else is measured: a file system of the network, or of another
+/// account's process, may never answer.
 fn disks() -> Vec<Disk> {
-    let mut disks: Vec<Disk> = Disks::new_with_refreshed_list()
-        .iter()
-        .flat_map(|disks| disks.iter())
-        .map(|disk| Disk {
-            mount: disk.mount_point().display().to_string(),
-            device: disk.name().to_string_lossy().into_owned(),
-            filesystem: disk.file_system().to_string_lossy().into_owned(),
-            total_mb: disk.total_space() / MIB,
-            free_mb: disk.available_space() / MIB,
-        })
-        .collect();
+    let sys = RealSys::new("/");
+    let mut disks: Vec<Disk> = Vec::new();
+    for mount in mounts::read().unwrap_or_default() {
+        let known = disks.iter().any(|disk| disk.device == mount.source);
+        let Some(point) = mount.point.parse().ok().filter(|_| mount.source.starts_with("/dev/") && !known)
+        else {
+            continue;
+        };
+        let Ok(space) = sys.space(&point) else { continue };
+        disks.push(Disk {
+            mount: mount.point,
+            device: mount.source,
+            filesystem: mount.file_system,
+            total_mb: space.bytes / MIB,
+            free_mb: space.free_bytes / MIB,
+        });
+    }
     disks.sort_by(|a, b| a.mount.cmp(&b.mount));
     disks
 }
@@ -194,10 +178,10 @@ fn is_global(address: &IpAddr) -> bool {
 }
 
 fn ssh_host_keys(root: &Path) -> Vec<String> {
-    let Some(dir) = inside(root, Path::new("/etc/ssh")) else { return Vec::new() };
-    let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let names = "/etc/ssh".parse().ok().and_then(|dir| RealSys::new(root).list(&dir).ok());
     let mut keys: Vec<String> = names
-        .filter_map(|name| name.into_string().ok())
+        .into_iter()
+        .flatten()
         .filter(|name| name.starts_with("ssh_host_") && name.ends_with("_key.pub"))
         .filter_map(|name| read(root, &format!("/etc/ssh/{name}")))
         .filter_map(|text| public_key(&text))
@@ -259,8 +243,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("../../../../etc/passwd", root.path().join("up")).unwrap();
         std::os::unix::fs::symlink("loop", root.path().join("loop")).unwrap();
-        assert_eq!(inside(root.path(), Path::new("/up")), Some(root.path().join("etc/passwd")));
-        assert_eq!(inside(root.path(), Path::new("/loop")), None);
+        std::fs::create_dir(root.path().join("etc")).unwrap();
+        std::fs::write(root.path().join("etc/passwd"), "ours").unwrap();
+        assert_eq!(read(root.path(), "/up").as_deref(), Some("ours"));
+        assert_eq!(read(root.path(), "/loop"), None);
     }
 
     #[test]

@@ -15,7 +15,12 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         (TEXT, any::<u64>()).prop_map(|(by, id)| begin(by, id)),
         Just(Record::Healthy),
         (resource(), saved()).prop_map(|(resource, saved)| Record::Saved { resource, saved }),
-        (step(), touches()).prop_map(|(step, touches)| Record::Intent { step, touches, expects: Vec::new() }),
+        (step(), touches()).prop_map(|(step, touches)| Record::Intent {
+            step,
+            touches,
+            expects: Vec::new(),
+            token: None
+        }),
         (step(), resource()).prop_map(|(step, resource)| {
             Record::Done { step, after: vec![(resource, Value::Bool(true))] }
         }),
@@ -36,7 +41,17 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
 fn begin(by: String, id: u64) -> Record {
     let (bundle, at, boot_id) = ("mentat-1-00000000".into(), "2026-01-01T00:00:00Z".into(), "boot".into());
     let backup = id.checked_sub(1);
-    Record::Begin(Begin { format: 1, id, bundle, manifest: Digest::of(b"manifest"), at, boot_id, by, backup })
+    Record::Begin(Begin {
+        format: 1,
+        id,
+        bundle,
+        manifest: Digest::of(b"manifest"),
+        at,
+        boot_id,
+        by,
+        backup,
+        token: None,
+    })
 }
 
 fn exposed(until: String, at_ms: u64) -> Record {

@@ -44,6 +44,8 @@ pub struct State {
     pub proof: Vec<(Resource, Fingerprint)>,
     /// What others had changed meanwhile.
     pub exceptions: Vec<String>,
+    /// How temporary names of this transaction begin, the newest last.
+    pub tokens: Vec<String>,
     /// Where it stands.
     pub standing: Standing,
 }
@@ -163,6 +165,7 @@ impl State {
         match record {
             Record::Begin(begin) => {
                 self.begin = Some(begin.clone());
+                self.tokens.extend(begin.token.clone());
                 self.standing = Standing::Open;
             }
             Record::Saved { resource, saved } => {
@@ -171,8 +174,9 @@ impl State {
                     self.saved.push((resource.clone(), saved.clone()));
                 }
             }
-            Record::Intent { step, touches, expects } => {
+            Record::Intent { step, touches, expects, token } => {
                 self.begun.push(step.clone());
+                self.tokens.extend(token.clone());
                 for resource in touches {
                     let until_now = self.after.remove(resource);
                     self.touched.insert(resource.clone());
@@ -272,6 +276,7 @@ mod tests {
             boot_id: String::new(),
             by: String::new(),
             backup: None,
+            token: None,
         })
     }
 
@@ -282,7 +287,12 @@ mod tests {
     }
 
     fn intent(step: &str, text: &str) -> Record {
-        Record::Intent { step: step.parse().unwrap(), touches: vec![path(text)], expects: Vec::new() }
+        Record::Intent {
+            step: step.parse().unwrap(),
+            touches: vec![path(text)],
+            expects: Vec::new(),
+            token: None,
+        }
     }
 
     fn done(step: &str, text: &str) -> Record {

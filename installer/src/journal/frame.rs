@@ -187,6 +187,7 @@ mod tests {
             boot_id: "boot".into(),
             by: "root".into(),
             backup: None,
+            token: None,
         })
     }
 

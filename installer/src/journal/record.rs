@@ -29,6 +29,9 @@ pub enum Record {
         /// What it will make of paths, where that can be said: anything else that is found there is somebody else's.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         expects: Vec<(HostPath, Expected)>,
+        /// How temporary names begin from now on, see `Sys::announce`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
     },
     /// A step has had its effects.
     Done {
@@ -112,4 +115,7 @@ pub struct Begin {
     /// The backup that was made for it, just before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<u64>,
+    /// How temporary names begin until the first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }

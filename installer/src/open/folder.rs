@@ -9,6 +9,7 @@ use std::path::Path;
 use chom_format::{Mode, RelPath};
 
 use super::{LONGEST_TEXT, OpenError, Problem};
+use crate::sys::is_private;
 
 // The same number as the archive's reader has.
 const MOST_ENTRIES: usize = 65_536;
@@ -22,6 +23,14 @@ pub(super) struct Found {
     pub(super) files: BTreeMap<RelPath, u64>,
     /// Every directory.
     pub(super) dirs: Vec<RelPath>,
+    /// Something in it belongs to another account.
+    pub(super) foreign: bool,
+}
+
+/// Whether nobody but root can change what lies in a folder: every directory up to it and everything in it is root's.
+pub(super) fn is_roots(dir: &Path, found: &Found) -> bool {
+    let opened = dir.to_str().and_then(|text| text.parse().ok()).and_then(|path| is_private(&path).ok());
+    !found.foreign && opened == Some(true)
 }
 
 /// Lists a folder and refuses everything that is neither file nor directory.
@@ -85,6 +94,7 @@ impl Walk {
     fn entry(&mut self, file: &Path, path: RelPath, meta: &fs::Metadata) -> Result<(), OpenError> {
         let kind = meta.file_type();
         let mode = Mode::from_bits(meta.mode());
+        self.found.foreign |= meta.uid() != 0;
         if kind.is_symlink() {
             self.odd(path.to_string(), "is a symbolic link: a bundle holds files and directories only");
         } else if !kind.is_dir() && !kind.is_file() {

@@ -8,7 +8,8 @@
 //! Payloads of a folder are the exception: a run that finds nothing to do needs none of them, and must be
 //! over in a blink. [`Bundle::verify_payloads`] checks them, and must have succeeded before the first effect.
 //! What is later copied from the bundle is checked again while it is copied, so that bytes that change
-//! behind our back are caught too.
+//! behind our back are caught too. A folder that somebody else than root can change is copied before it is verified, texts
+//! at once and payloads when they are: what was verified is what is used, also by programs that are given a path.
 
 mod digests;
 mod error;
@@ -52,6 +53,8 @@ pub struct Bundle {
     unread: Vec<RelPath>,
     // Keeps an unpacked tarball until the run is over.
     _staging: Option<Staging>,
+    // Where the payloads are copied from, once a plan needs them: somebody else could change them there.
+    origin: Option<PathBuf>,
 }
 
 impl Bundle {
@@ -101,6 +104,10 @@ impl Bundle {
 
     /// Checks every file that was not checked when the bundle was opened.
     pub fn verify_payloads(&mut self, progress: &(dyn Fn(u64) + Sync)) -> Result<(), OpenError> {
+        if let Some(origin) = &self.origin {
+            let size = |path| self.sizes.get(path).copied().unwrap_or_default();
+            self.unread.iter().try_for_each(|path| staging::copy(origin, &self.dir, path, size(path)))?;
+        }
         let files = self
             .unread
             .iter()
@@ -112,15 +119,25 @@ impl Bundle {
 
     fn from_folder(dir: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Self, OpenError> {
         let found = folder::walk(dir)?;
+        // Whoever is not root can be misled by nobody but root, and by himself.
+        let staging = match folder::is_roots(dir, &found) || !nix::unistd::geteuid().is_root() {
+            true => None,
+            false => Some(Staging::new()?),
+        };
+        let origin = staging.is_some().then(|| dir.to_owned());
+        let dir = staging.as_ref().map_or(dir, Staging::path);
+        if let Some(origin) = &origin {
+            let mut texts = found.files.iter().filter(|(path, _)| !is_payload(path));
+            texts.try_for_each(|(path, size)| staging::copy(origin, dir, path, *size))?;
+        }
         let sums = read_sums(dir)?;
         compare_names(&sums, &found)?;
         let sizes = found.files;
-        let is_payload =
-            |path: &RelPath| path.as_str().starts_with("objects/") || path.as_str() == "chom-install";
         let (unread, now): (Vec<RelPath>, Vec<RelPath>) = sums.0.keys().cloned().partition(is_payload);
         let files = now.iter().filter_map(|path| Some((path, *sums.0.get(path)?, *sizes.get(path)?)));
         digests::check(dir, files.collect(), progress)?;
-        Self::assemble(dir.to_owned(), sums, sizes, unread, None)
+        let dir = dir.to_owned();
+        Ok(Self { origin, ..Self::assemble(dir, sums, sizes, unread, staging)? })
     }
 
     fn from_stream(input: impl std::io::Read, progress: &(dyn Fn(u64) + Sync)) -> Result<Self, OpenError> {
@@ -154,8 +171,13 @@ impl Bundle {
         }
         let manifest = manifest::read(&bytes)?;
         manifest::validate(&manifest, &sums, &sizes)?;
-        Ok(Self { dir, manifest, text: bytes, digest, sums, sizes, unread, _staging: staging })
+        let (_staging, origin) = (staging, None);
+        Ok(Self { dir, manifest, text: bytes, digest, sums, sizes, unread, _staging, origin })
     }
+}
+
+fn is_payload(path: &RelPath) -> bool {
+    path.as_str().starts_with("objects/") || path.as_str() == "chom-install"
 }
 
 fn read_sums(dir: &Path) -> Result<Sums, OpenError> {

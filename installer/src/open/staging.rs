@@ -1,10 +1,13 @@
 //! A private directory for an unpacked tarball: the only thing that is written before all is verified.
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::Read as _;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::OpenError;
+use chom_format::RelPath;
+
+use super::{OpenError, folder};
 
 const PREFIX: &str = "chom-bundle-";
 
@@ -34,6 +37,27 @@ impl Staging {
     }
 }
 
+/// Copies one file of a bundle into a staging directory, whatever it is by then: it is verified there. No more of it than
+/// `size` says, so that nobody fills the disk with one that grows.
+pub(super) fn copy(from: &Path, to: &Path, path: &RelPath, size: u64) -> Result<(), OpenError> {
+    let place = path.under(to);
+    if let Some(parent) = place.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)
+            .map_err(OpenError::io("copy to", parent))?;
+    }
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&place)
+        .map_err(OpenError::io("copy to", &place))?;
+    let mut input = folder::open(from, path.as_str())?.take(size + 1);
+    std::io::copy(&mut input, &mut file).map(drop).map_err(OpenError::io("copy", path.under(from)))
+}
+
 impl Drop for Staging {
     fn drop(&mut self) {
         // Comfort only: the next run sweeps what stays.
@@ -41,9 +65,21 @@ impl Drop for Staging {
     }
 }
 
-// /tmp is often a small memory file system: /var/tmp is on the disk.
+// /tmp is often a small memory file system: /var/tmp is on the disk. In a directory without the sticky bit whoever owns it
+// could move what we make there.
 fn base() -> PathBuf {
-    std::env::var_os("TMPDIR").filter(|dir| !dir.is_empty()).map_or_else(|| "/var/tmp".into(), PathBuf::from)
+    let wanted = std::env::var_os("TMPDIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    wanted.filter(|dir| keeps_what_is_made(dir)).unwrap_or_else(|| "/var/tmp".into())
+}
+
+fn keeps_what_is_made(dir: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let (others, sticky) = (0o022, 0o1000);
+    let safe =
+        |meta: &fs::Metadata| meta.uid() == 0 && (meta.mode() & others == 0 || meta.mode() & sticky != 0);
+    let ours =
+        |meta: &fs::Metadata| meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & others == 0;
+    fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir() && (safe(&meta) || ours(&meta)))
 }
 
 fn sweep(base: &Path) {

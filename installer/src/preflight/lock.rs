@@ -1,6 +1,5 @@
 //! dpkg's lock: waited for, its holder named, never broken.
 
-use std::fs::File;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use nix::libc;
 
 use super::Finding;
 use super::proc::Owner;
+use crate::sys::lockable;
 
 const CHECK: &str = "package-lock";
 const LOCKS: [&str; 3] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock"];
@@ -18,8 +18,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) fn check(patience: Duration, waiting: &dyn Fn(&str)) -> Finding {
     let begun = Instant::now();
     loop {
-        let Some((lock, owner)) = LOCKS.iter().find_map(|lock| Some((*lock, holder(Path::new(lock))?)))
-        else {
+        let Some((lock, owner)) = LOCKS.iter().find_map(|lock| Some((*lock, holder(lock)?))) else {
             return Finding::pass(CHECK, "free");
         };
         if begun.elapsed() >= patience || crate::sys::interrupt::pending().is_some() {
@@ -40,8 +39,8 @@ pub(super) fn check(patience: Duration, waiting: &dyn Fn(&str)) -> Finding {
 }
 
 // The process that holds a write lock on the file. The kernel tells without the lock being tried.
-fn holder(lock: &Path) -> Option<Owner> {
-    let file = File::open(lock).ok()?;
+fn holder(lock: &str) -> Option<Owner> {
+    let file = lockable(Path::new("/"), &lock.parse().ok()?, false).ok()??;
     let mut question = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -53,7 +52,7 @@ fn holder(lock: &Path) -> Option<Owner> {
     if question.l_type == libc::F_UNLCK as libc::c_short {
         return None;
     }
-    Some(Owner::of(Path::new("/proc"), u32::try_from(question.l_pid).unwrap_or(0)))
+    Some(Owner::of(u32::try_from(question.l_pid).unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -65,7 +64,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         std::fs::write(&path, "").unwrap();
-        assert_eq!(holder(&path), None);
+        assert_eq!(holder(path.to_str().unwrap()), None);
         // Our own locks do not show, so another process takes it, as apt would.
         let script = "import fcntl,sys,time; f=open(sys.argv[1],'w'); fcntl.lockf(f,fcntl.LOCK_EX); print(1,flush=True); time.sleep(60)";
         let perl = "use Fcntl; open F,'>',$ARGV[0]; my $l=pack('s s l! l! i',F_WRLCK,0,0,0,0); fcntl(F,F_SETLK,$l) or die; $|=1; print \"1\\n\"; sleep 60";
@@ -80,10 +79,10 @@ mod tests {
             .expect("perl, which is on every Debian, or python3");
         let mut line = [0; 2];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
-        let owner = holder(&path);
+        let owner = holder(path.to_str().unwrap());
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(owner.map(|owner| owner.pid), Some(child.id()));
-        assert_eq!(holder(&path), None);
+        assert_eq!(holder(path.to_str().unwrap()), None);
     }
 }

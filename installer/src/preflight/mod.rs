@@ -10,7 +10,6 @@
 
 mod finding;
 mod identity;
-mod immutable;
 mod lock;
 mod machine;
 mod packages;

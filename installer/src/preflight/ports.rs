@@ -1,19 +1,15 @@
 //! Ports that the bundle's services want, and who has them. Nobody is ended: a person decides.
 
-use std::fs;
-use std::path::Path;
-
 use chom_format::manifest::Port;
 
 use super::Finding;
 use super::proc::{Owner, holders, listeners};
-use crate::sys::{Command, Sys};
+use crate::sys::{Command, Sys, proc};
 
 const CHECK: &str = "ports";
 
 pub(super) fn check(sys: &dyn Sys, wanted: &[Port]) -> Finding {
-    let proc = Path::new("/proc");
-    let table = |name: &str| fs::read_to_string(proc.join("net").join(name)).unwrap_or_default();
+    let table = |name: &str| proc::text(&format!("net/{name}")).unwrap_or_default();
     let mut open = listeners(&table("tcp"));
     open.extend(listeners(&table("tcp6")));
     let taken: Vec<(&Port, u64)> = wanted
@@ -26,11 +22,11 @@ pub(super) fn check(sys: &dyn Sys, wanted: &[Port]) -> Finding {
         return judge(wanted, &[]);
     }
     let inodes: Vec<u64> = taken.iter().map(|(_, inode)| *inode).collect();
-    let holders = holders(proc, &inodes);
+    let holders = holders(&inodes);
     let mut sockets = None;
     let mut owners = |port: u16, inode: u64| {
         let pids = holders.iter().filter(|(held, _)| *held == inode).map(|(_, pid)| *pid);
-        let mut owners: Vec<Owner> = pids.map(|pid| Owner::of(proc, pid)).collect();
+        let mut owners: Vec<Owner> = pids.map(Owner::of).collect();
         // systemd listens for others: which socket unit it is, it alone knows.
         for owner in owners.iter_mut().filter(|owner| owner.pid == 1) {
             let text = sockets.get_or_insert_with(|| list_sockets(sys));

@@ -1,7 +1,6 @@
 //! Who owns a process or a socket, from `/proc`. The parsers are pure; what cannot be read is unknown.
 
-use std::fs;
-use std::path::Path;
+use crate::sys::proc;
 
 /// A process for a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,10 +13,9 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    pub(super) fn of(proc: &Path, pid: u32) -> Self {
-        let dir = proc.join(pid.to_string());
-        let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
-        Self { pid, program: text("comm").trim().to_owned(), unit: unit(&text("cgroup")) }
+    pub(super) fn of(pid: u32) -> Self {
+        let cgroup = proc::text(&format!("{pid}/cgroup")).unwrap_or_default();
+        Self { pid, program: proc::program(pid), unit: unit(&cgroup) }
     }
 }
 
@@ -54,14 +52,11 @@ pub(super) fn unit(cgroup: &str) -> Option<String> {
 }
 
 /// Which processes have these sockets open. Scans all of `/proc`, so it is asked only when there is a conflict.
-pub(super) fn holders(proc: &Path, inodes: &[u64]) -> Vec<(u64, u32)> {
+pub(super) fn holders(inodes: &[u64]) -> Vec<(u64, u32)> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(proc).into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        for fd in fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten() {
-            let target = fs::read_link(fd.path()).unwrap_or_default();
+    for pid in proc::pids() {
+        for fd in proc::names(&format!("{pid}/fd")) {
+            let target = proc::link(&format!("{pid}/fd/{}", fd.display())).unwrap_or_default();
             let inode = target.to_str().and_then(socket_inode).filter(|inode| inodes.contains(inode));
             found.extend(inode.map(|inode| (inode, pid)));
         }
@@ -115,11 +110,11 @@ mod tests {
     fn we_find_ourselves() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let table = proc::text("net/tcp").unwrap();
         let (_, inode) = listeners(&table).into_iter().find(|(found, _)| *found == port).unwrap();
-        let holders = holders(Path::new("/proc"), &[inode]);
+        let holders = holders(&[inode]);
         assert!(holders.contains(&(inode, std::process::id())), "{holders:?}");
-        let owner = Owner::of(Path::new("/proc"), std::process::id());
+        let owner = Owner::of(std::process::id());
         assert!(owner.to_string().starts_with(&format!("pid {} (", std::process::id())), "{owner}");
     }
 }

@@ -8,7 +8,7 @@ use crate::transaction::Files;
 const CHECK: &str = "kept-program";
 
 pub(super) fn check() -> Finding {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").map(|text| mounts::parse(&text));
+    let mounts = mounts::read();
     match Files::standard() {
         Ok(files) => judge(&mounts.unwrap_or_default(), files.root().as_str()),
         Err(error) => Finding::fail(CHECK, error.to_string(), "chom-install plan"),
@@ -36,7 +36,13 @@ mod tests {
 
     #[test]
     fn a_place_where_nothing_starts_is_refused() {
-        let mount = |point: &str, no_exec| Mount { point: point.into(), read_only: false, no_exec };
+        let mount = |point: &str, no_exec| Mount {
+            point: point.into(),
+            read_only: false,
+            no_exec,
+            source: String::new(),
+            file_system: String::new(),
+        };
         let (root, var) = (mount("/", false), mount("/var", true));
         assert_eq!(judge(std::slice::from_ref(&root), "/var/lib/chom").level, Level::Pass);
         let finding = judge(&[root.clone(), var.clone()], "/var/lib/chom");

@@ -1,13 +1,11 @@
 //! What lies where the plan wants to write.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use chom_format::HostPath;
 use chom_format::step::Phase;
 
 use super::Finding;
-use super::immutable::is_immutable;
 use crate::plan::Plan;
 use crate::step::{Decision, Detail, Planned, Upcoming};
 use crate::sys::mounts::Mount;
@@ -35,8 +33,7 @@ pub(super) fn refusals(plan: &Plan) -> Vec<Finding> {
 /// Can everything be written: no read-only mount, no immutable file or directory, no mount point to replace?
 pub(super) fn writable(sys: &dyn Sys, plan: &[Planned]) -> Finding {
     const CHECK: &str = "writable";
-    let mounts =
-        fs::read_to_string("/proc/self/mountinfo").map(|text| mounts::parse(&text)).unwrap_or_default();
+    let mounts = mounts::read().unwrap_or_default();
     let on_host = crate::facts::is_host(sys.root());
     let mut problems = BTreeSet::new();
     for path in written(plan) {
@@ -55,7 +52,7 @@ pub(super) fn writable(sys: &dyn Sys, plan: &[Planned]) -> Finding {
         }
         let parent = path.parent().map(|parent| nearest(sys, &parent));
         for guarded in [Some(path), parent].into_iter().flatten() {
-            if is_immutable(&guarded.under(sys.root())) {
+            if sys.is_immutable(&guarded) {
                 problems.insert(format!("{guarded} is immutable (chattr +i or +a)"));
             }
         }
@@ -208,6 +205,8 @@ fn list(items: impl ExactSizeIterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Level;
+    use std::fs;
+
     use super::*;
     use crate::step::{Change, Undo};
     use crate::sys::RealSys;

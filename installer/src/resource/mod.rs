@@ -21,7 +21,7 @@ pub(crate) use attic::missing_parents;
 pub use database::Database;
 pub use store::Store;
 pub(crate) use store::{below, private};
-pub(crate) use tree::{remove as remove_tree, take_away, walk};
+pub(crate) use tree::{remove as remove_tree, sweep_all, take_away, walk};
 
 use std::collections::BTreeSet;
 

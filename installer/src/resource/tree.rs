@@ -1,5 +1,7 @@
 //! Whole trees: walking, removing, sweeping.
 
+use std::io::ErrorKind;
+
 use chom_format::{Digest, HostPath};
 
 use super::store::below;
@@ -36,20 +38,9 @@ fn descend(
 
 /// Removes a path with all below it. Cut off anywhere, it can be begun again.
 pub(crate) fn remove(sys: &mut dyn Sys, path: &HostPath) -> Result<(), SysError> {
-    let Some(meta) = sys.meta(path)? else { return Ok(()) };
-    let mut all = vec![(path.clone(), meta)];
-    if meta.kind == Kind::Dir {
-        all.extend(walk(sys, path)?);
+    if sys.meta(path)?.is_some() {
+        sys.effect(&Effect::RemoveTree { path, only_roots: false })?;
     }
-    let effects: Vec<Effect<'_>> = all
-        .iter()
-        .rev()
-        .map(|(path, meta)| match meta.kind {
-            Kind::Dir => Effect::RemoveDir { path },
-            _ => Effect::Remove { path },
-        })
-        .collect();
-    sys.effect(&Effect::Batch(&effects))?;
     Ok(())
 }
 
@@ -100,8 +91,27 @@ pub(super) fn aside(path: &HostPath) -> Result<HostPath, SysError> {
     below(&parent, &format!("{TEMPORARY}{}", Digest::of(path.as_str().as_bytes()).short()))
 }
 
-/// Removes what a write that was cut off left in a directory under a temporary name.
+/// Removes what a write that was cut off left in a directory under an announced name. Whoever else can write there may
+/// have made such names too: what they put into a directory is not ours to remove, and stays with it.
 pub(super) fn sweep(sys: &mut dyn Sys, dir: &HostPath) -> Result<(), SysError> {
+    for name in sys.list(dir)? {
+        if !sys.is_temporary(&name) {
+            continue;
+        }
+        let path = below(dir, &name)?;
+        match sys.effect(&Effect::RemoveTree { path: &path, only_roots: true }) {
+            Err(SysError::Io { source, .. }) if source.kind() == ErrorKind::DirectoryNotEmpty => {
+                log::warn!("{path} is left where it is: another account has put something into it");
+            }
+            swept => drop(swept?),
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a run that was cut off left under a temporary name in a directory of the state directory, whatever run
+/// that was: nobody but root can have made a name there.
+pub(crate) fn sweep_all(sys: &mut dyn Sys, dir: &HostPath) -> Result<(), SysError> {
     for name in sys.list(dir)?.iter().filter(|name| name.starts_with(TEMPORARY)) {
         remove(sys, &below(dir, name)?)?;
     }

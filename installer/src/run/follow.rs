@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{RunError, Session};
 use crate::engine::boot_time;
 use crate::journal::Standing;
-use crate::sys::{Command, Sys as _};
+use crate::sys::{Command, Sys as _, lockable};
 use crate::transaction::{Hold, Holder};
 
 /// The end of what a unit has said holds its outcome.
@@ -99,12 +99,12 @@ fn is_active(session: &Session, id: u64) -> bool {
 
 // The last line that is an outcome: events have no exit code.
 fn outcome(session: &Session, id: u64) -> Option<Value> {
-    let path = session.files.said(id).ok()?.under(session.sys.root());
-    let mut file = std::fs::File::open(path).ok()?;
+    let path = session.files.said(id).ok()?;
+    let mut file = lockable(session.sys.root(), &path, false).ok()??;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
     let mut text = Vec::new();
-    file.read_to_end(&mut text).ok()?;
+    file.take(TAIL).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);
     let parse = |line: &str| serde_json::from_str::<Value>(line).ok();
     text.lines().rev().filter_map(parse).find(|said| said.get("exit").is_some())

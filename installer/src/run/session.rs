@@ -10,7 +10,7 @@ use crate::engine::boot_time;
 use crate::facts;
 use crate::resource::private;
 use crate::sys::index::Index;
-use crate::sys::{Effect, RealSys, Source, Sys, bytes_of};
+use crate::sys::{Effect, RealSys, Source, Sys, bytes_of, proc};
 use crate::transaction::{Files, Known, list};
 
 /// Everything that a run needs of its host.
@@ -140,7 +140,7 @@ impl Session {
 
 /// The bytes of this program, to be kept on the host; none when they cannot be read.
 pub(super) fn this_program() -> Option<Vec<u8>> {
-    let read = std::fs::read("/proc/self/exe");
+    let read = proc::bytes("self/exe");
     if let Err(error) = &read {
         log::warn!("this program cannot read itself, so a reboot in the middle needs a person: {error}");
     }
@@ -159,7 +159,7 @@ pub(super) fn who() -> String {
 
 // The state directory is root's alone: whoever else looks at a host knows nothing of its transactions.
 fn readable(sys: &dyn Sys, files: &Files) -> bool {
-    std::fs::read_dir(files.root().under(sys.root())).is_ok()
+    sys.list(files.root()).is_ok()
 }
 
 fn read(sys: &dyn Sys, path: &HostPath) -> Option<Vec<u8>> {

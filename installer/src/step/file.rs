@@ -1,6 +1,6 @@
 //! A file with its whole content: shown as a unified diff, written by one rename.
 
-use std::fs;
+use std::io::Read as _;
 
 use chom_format::step::FileSpec;
 
@@ -9,7 +9,7 @@ use super::place::{attr_lines, change, fresh, in_the_way, kind, parent_is_missin
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
 use crate::redact;
 use crate::resource::Resource;
-use crate::sys::{Attrs, Effect, PathState, Source, Sys, SysError, bytes_of, look};
+use crate::sys::{Attrs, Effect, Kind, PathState, Source, Sys, SysError, bytes_of, look, outside};
 
 // A longer text is a payload, and nobody reads its diff.
 const LONGEST_TEXT: usize = 256 * 1024;
@@ -84,12 +84,19 @@ impl FileStep {
         if redact::is_secret(&spec.path, spec.mode) {
             return Ok(vec![format!("content differs (not shown: mode {})", spec.mode)]);
         }
-        let before = match sys.meta(&spec.path)?.map(|meta| meta.kind) {
-            Some(crate::sys::Kind::File) => bytes_of(sys, &spec.path)?.unwrap_or_default(),
-            _ => Vec::new(),
+        let size = match sys.meta(&spec.path)? {
+            Some(meta) if meta.kind == Kind::File => meta.size,
+            _ => 0,
         };
+        // Whoever owns what is there decides how large it is.
+        if size.max(spec.content.size) > LONGEST_TEXT as u64 {
+            return Ok(vec![format!("content differs: {size} bytes -> {} bytes", spec.content.size)]);
+        }
+        let before = if size > 0 { bytes_of(sys, &spec.path)?.unwrap_or_default() } else { Vec::new() };
         let from = spec.content.from.under(&context.bundle);
-        let after = fs::read(&from).map_err(SysError::io("read", from.display()))?;
+        let mut after = Vec::new();
+        let read = outside(&from).and_then(|file| file.take(LONGEST_TEXT as u64 + 1).read_to_end(&mut after));
+        read.map_err(SysError::io("read", from.display()))?;
         Ok(diff(&before, &after))
     }
 }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use chom_format::step::UnitSpec;
 use chom_format::{Digest, HostPath};
 
-use super::place::follow;
 use super::{Change, Context, Decision, Detail, Run, Step, StepError, Undo, UnitMove};
 use crate::redact;
 use crate::resource::Resource;
@@ -21,7 +20,6 @@ const POLL: Duration = Duration::from_millis(200);
 // systemctl itself waits as long as the unit's own start timeout: it should be the one that speaks first.
 const MARGIN: Duration = Duration::from_secs(5);
 const LAST_LINES: &str = "15";
-const MOST_LINKS: u32 = 40;
 
 /// See [`UnitSpec`].
 pub(super) struct UnitStep(pub UnitSpec);
@@ -270,18 +268,9 @@ fn kept(state: &UnitState) -> String {
 
 /// The digest of what is found behind a path when all links are followed; none when nothing is.
 fn behind(sys: &dyn Sys, path: &HostPath) -> Result<Option<Digest>, StepError> {
-    let mut path = path.clone();
-    for _ in 0..MOST_LINKS {
-        match sys.meta(&path)?.map(|meta| meta.kind) {
-            Some(Kind::File) => return Ok(Some(sys.digest(&path)?)),
-            Some(Kind::Link) => match follow(&path, &sys.link(&path)?) {
-                Some(next) => path = next,
-                None => return Ok(None),
-            },
-            _ => return Ok(None),
-        }
-    }
-    Ok(None)
+    let Some(path) = sys.resolve(path)? else { return Ok(None) };
+    let is_file = sys.meta(&path)?.is_some_and(|meta| meta.kind == Kind::File);
+    Ok(if is_file { Some(sys.digest(&path)?) } else { None })
 }
 
 // Maintainer scripts do not restart services during our runs, so the unit of a package that is replaced

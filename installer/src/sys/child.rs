@@ -1,10 +1,8 @@
-//! Runs one child process: its own process group, a clean environment, a deadline, bounded output.
+//! Runs one child process: its own session, a clean environment, a deadline, bounded output.
 
-use std::fs::OpenOptions;
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::thread;
@@ -132,14 +130,15 @@ fn prepare(command: &Command) -> Result<std::process::Command, SysError> {
     let argv = argv(command)?;
     let (program, arguments) =
         argv.split_first().ok_or_else(|| SysError::other("run", "a command", "its argv is empty"))?;
-    let mut child = std::process::Command::new(find(program)?);
+    // A session of its own, which has no terminal: a program that runs as another account could type into ours.
+    let mut child = std::process::Command::new(find("setsid")?);
     child
+        .arg(find(program)?)
         .args(arguments)
         .env_clear()
         .envs([("PATH", PATH), ("LC_ALL", "C.UTF-8"), ("HOME", "/root")])
         .envs(&command.env)
         .current_dir("/")
-        .process_group(0)
         .stdin(stdin(command)?)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -150,9 +149,8 @@ fn stdin(command: &Command) -> Result<Stdio, SysError> {
     let Some(path) = &command.stdin_from else {
         return Ok(if command.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
     };
-    let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path.as_str());
-    file.map(Stdio::from).map_err(SysError::io("open", path))
+    let place = super::real::walk::place(Path::new("/"), path)?;
+    place.read().map(Stdio::from).map_err(SysError::io("open", path))
 }
 
 /// The argv, behind the one program of every Debian system that takes up a user with all its groups.

@@ -54,6 +54,13 @@ pub enum Effect<'a> {
         /// Which.
         path: &'a HostPath,
     },
+    /// A path goes with all below it, of whatever depth and under whatever names. Cut off, it can be begun again.
+    RemoveTree {
+        /// Which; nothing need be there.
+        path: &'a HostPath,
+        /// A directory that others can write to is not entered: it stays unless it is empty.
+        only_roots: bool,
+    },
     /// A path moves within one file system.
     Rename {
         /// From.
@@ -105,6 +112,7 @@ impl Effect<'_> {
             Self::SetAttrs { path, .. } => format!("set attributes of {path}"),
             Self::Remove { path } => format!("remove {path}"),
             Self::RemoveDir { path } => format!("remove directory {path}"),
+            Self::RemoveTree { path, .. } => format!("remove {path} and all below it"),
             Self::Rename { from, to } => format!("rename {from} to {to}"),
             Self::HardLink { path, .. } => format!("make hard link {path}"),
             Self::Run(command) => format!("run {}", command.argv.join(" ")),

@@ -1,6 +1,7 @@
 //! Looking at one path: everything about it that can be put back; and what the host's small files say.
 
 use std::fmt::Display;
+use std::io::Read as _;
 use std::str::FromStr;
 
 use chom_format::{Digest, HostPath};
@@ -44,13 +45,20 @@ pub fn named<T: FromStr<Err: Display>>(name: &str) -> Result<T, SysError> {
     name.parse().map_err(|why| SysError::other("name", name, format!("{why}")))
 }
 
-/// The bytes of a small file, or of the one that a link leads to; none when nothing lies there.
+/// Larger files than any that is read whole: whoever owns one decides how large it is.
+const LARGEST: u64 = 64 << 20;
+
+/// The bytes of a small file; none when nothing lies there, and an error when it is not small.
 pub fn bytes_of(sys: &dyn Sys, path: &HostPath) -> Result<Option<Vec<u8>>, SysError> {
     if sys.meta(path)?.is_none() {
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    sys.open(path)?.read_to_end(&mut bytes).map_err(SysError::io("read", path))?;
+    sys.open(path)?.take(LARGEST + 1).read_to_end(&mut bytes).map_err(SysError::io("read", path))?;
+    if bytes.len() as u64 > LARGEST {
+        let why = format!("it has more than {} MiB, and is read whole", LARGEST >> 20);
+        return Err(SysError::other("read", path, why));
+    }
     Ok(Some(bytes))
 }
 
@@ -62,39 +70,6 @@ pub fn text_of(sys: &dyn Sys, path: &HostPath) -> Result<Option<String>, SysErro
 /// The text of a small file that this program names; empty when there is none.
 pub fn text_at(sys: &dyn Sys, name: &str) -> Result<String, SysError> {
     Ok(text_of(sys, &named(name)?)?.unwrap_or_default())
-}
-
-// As the kernel has it.
-const MOST_LINKS: usize = 40;
-
-/// The directory that a link leads to, over as many links as there are; none when it leads to no directory.
-pub fn behind(sys: &dyn Sys, link: &HostPath) -> Result<Option<HostPath>, SysError> {
-    let mut place = link.clone();
-    for _ in 0..MOST_LINKS {
-        match sys.meta(&place)?.map(|meta| meta.kind) {
-            Some(Kind::Dir) => return Ok(Some(place)),
-            Some(Kind::Link) => {}
-            _ => return Ok(None),
-        }
-        let target = sys.link(&place)?;
-        let parent = place.parent().unwrap_or_else(HostPath::root);
-        let Some(next) = leads_to(&parent, &target) else { return Ok(None) };
-        place = next;
-    }
-    Ok(None)
-}
-
-fn leads_to(parent: &HostPath, target: &str) -> Option<HostPath> {
-    let start = if target.starts_with('/') { "" } else { parent.as_str() };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in start.split('/').chain(target.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/")).parse().ok()
 }
 
 impl Meta {

@@ -55,6 +55,14 @@ pub struct Meta {
     pub rdev: u64,
 }
 
+impl Meta {
+    /// Whether its permission bits let nobody but root write to it.
+    pub fn is_roots(&self) -> bool {
+        let (others, group) = (self.mode.bits() & 0o002 != 0, self.mode.bits() & 0o020 != 0);
+        self.uid == 0 && !others && (!group || self.gid == 0)
+    }
+}
+
 /// What can be put back on a path beside its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attrs {

@@ -16,6 +16,7 @@ mod lack;
 mod look;
 mod meta;
 pub(crate) mod mounts;
+pub(crate) mod proc;
 mod real;
 pub mod view;
 
@@ -23,10 +24,11 @@ pub use command::{Command, Output};
 pub use effect::{Effect, Make, Source};
 pub use error::SysError;
 pub use lack::{Lack, Lacking};
-pub use look::{behind, bytes_of, look, named, state_of, text_at, text_of};
+pub use look::{bytes_of, look, named, state_of, text_at, text_of};
 pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
 pub use real::RealSys;
 pub use real::fault::{Fault, arm, effects};
+pub(crate) use real::walk::{is_private, lockable, outside};
 pub use view::{Laid, Layer, Under};
 
 /// How the temporary names begin that a cut off write may leave; whoever holds the lock may remove them.
@@ -69,6 +71,24 @@ pub trait Sys: Sync {
     /// see [`RESERVE`], is not among them: it is no part of what a directory was or will be.
     fn list(&self, dir: &HostPath) -> Result<Vec<String>, SysError>;
 
+    /// How many names there are in a directory, those included that no path type can hold and [`Sys::list`] leaves out.
+    fn count(&self, dir: &HostPath) -> Result<usize, SysError>;
+
+    /// What a path leads to, over as many links as there are; none when it leads to nothing. Where others could have put a
+    /// link, none is followed.
+    fn resolve(&self, path: &HostPath) -> Result<Option<HostPath>, SysError>;
+
+    /// Names of what is not yet what it will be begin with [`TEMPORARY`] and this from now on. Whoever calls has noted the
+    /// token where it outlives this process, so that what a run that is cut off leaves can be told from other names.
+    fn announce(&mut self, token: &str);
+
+    /// Whether a name is one of those that were announced.
+    fn is_temporary(&self, name: &str) -> bool;
+
+    /// Whether a path is immutable or append-only (`chattr +i`, `+a`), which not even root can write through. What cannot be
+    /// asked is not.
+    fn is_immutable(&self, path: &HostPath) -> bool;
+
     /// Space left on the file system that holds a path (or its nearest existing parent).
     fn space(&self, path: &HostPath) -> Result<Space, SysError>;
 
@@ -88,6 +108,8 @@ pub trait Sys: Sync {
 pub struct Space {
     /// Tells file systems apart.
     pub device: u64,
+    /// Bytes in all.
+    pub bytes: u64,
     /// Bytes that root may still write.
     pub free_bytes: u64,
     /// Inodes left; `u64::MAX` where the file system does not count them.

@@ -9,6 +9,10 @@ pub(crate) struct Mount {
     pub(crate) read_only: bool,
     /// No program on it can be started.
     pub(crate) no_exec: bool,
+    /// What is mounted: a device, or a name.
+    pub(crate) source: String,
+    /// `ext4`.
+    pub(crate) file_system: String,
 }
 
 /// Those below a path, and the one at it.
@@ -17,6 +21,11 @@ pub(crate) fn at_or_below<'a>(mounts: &'a [Mount], path: &'a str) -> impl Iterat
         point.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     mounts.iter().filter(move |mount| within(&mount.point))
+}
+
+/// The mounts that this process sees.
+pub(crate) fn read() -> std::io::Result<Vec<Mount>> {
+    super::proc::text("self/mountinfo").map(|text| parse(&text))
 }
 
 /// All mounts, in the kernel's order: of two at one place the later one is seen.
@@ -41,7 +50,9 @@ fn line(line: &str) -> Option<Mount> {
     let is_ro = |options: &str| options.split(',').any(|option| option == "ro");
     let read_only = is_ro(fields.get(5)?) || tail.split(' ').nth(2).is_some_and(is_ro);
     let no_exec = fields.get(5)?.split(',').any(|option| option == "noexec");
-    Some(Mount { point: unescape(fields.get(4)?), read_only, no_exec })
+    let mut tail = tail.split(' ');
+    let (file_system, source) = (tail.next()?.to_owned(), unescape(tail.next()?));
+    Some(Mount { point: unescape(fields.get(4)?), read_only, no_exec, source, file_system })
 }
 
 // Blanks and the like are written as three octal digits.
@@ -92,7 +103,13 @@ mod tests {
         assert!(!of(&mounts, "/etcetera").unwrap().read_only);
         assert_eq!(
             of(&mounts, "/mnt/with blank/x").unwrap(),
-            &Mount { point: "/mnt/with blank".into(), read_only: true, no_exec: false }
+            &Mount {
+                point: "/mnt/with blank".into(),
+                read_only: true,
+                no_exec: false,
+                source: "/dev/vdc".into(),
+                file_system: "vfat".into(),
+            }
         );
         assert_eq!(parse("nonsense\n"), []);
     }

@@ -1,18 +1,14 @@
 //! The names of everything in the state directory.
 
-use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use chom_format::{HostPath, RelPath};
 
-use crate::resource::{Store, private, remove_tree};
-use crate::sys::{Attrs, Effect, Stamp, Sys, SysError, TEMPORARY};
+use crate::resource::{Store, below, private, remove_tree, sweep_all};
+use crate::sys::{Attrs, Effect, Output, Stamp, Sys, SysError, TEMPORARY};
 
-// Another run makes a few directories and syncs them.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(5);
+/// How the temporary name of the state directory goes on: with seconds and nanoseconds of its parent's mtime.
+const CARRIES: &str = "mtime-";
 
 /// The state directory.
 #[derive(Debug, Clone)]
@@ -105,23 +101,15 @@ impl Files {
     /// Makes the state directory where it is missing. Its parent keeps its mtime, so that a run that fails
     /// leaves no trace outside this directory.
     ///
-    /// Until there is a state directory there is no place to note that mtime before it is lost. So the
-    /// directory itself carries it: it is made elsewhere with the mtime of its parent-to-be, and its own
-    /// mtime is believed for as long as it is empty.
+    /// Until there is a state directory there is no place to note that mtime before it is lost. So its temporary name
+    /// carries it, and then the directory itself: its own mtime is that of its parent for as long as it is empty.
     ///
-    /// Runs that come at the same time do this one after the other: the hold on the host is a lock in this
-    /// directory, so until it is there its parent is what is locked. That leaves no trace either.
+    /// Runs may come at the same time. Each makes one of its own, and the rename of the first decides. There is nothing to
+    /// be locked before that: a lock on a directory that others can open could be held by them for ever.
     pub fn establish(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
         let parent = self.root.parent().unwrap_or_else(HostPath::root);
-        let _alone = alone(sys, &parent)?;
+        self.make(sys, &parent)?;
         match (sys.meta(&self.root)?, sys.meta(&parent)?) {
-            (None, above) => {
-                let mtime = above.map_or(private(0).mtime, |meta| meta.mtime);
-                let made = self.make(sys, &Attrs { mtime, ..private(0o700) });
-                // Also when it could not be made: it may have been there for a moment.
-                let timed = set_mtime(sys, &parent, mtime);
-                made.and(timed)?;
-            }
             // One that somebody else has made, such as the top of a file system, knows nothing of its parent.
             (Some(own), Some(above))
                 if (own.dev, own.uid, own.mode) == (above.dev, 0, private(0o700).mode)
@@ -131,6 +119,11 @@ impl Files {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Makes what is always in it. For whoever holds the host.
+    pub(super) fn furnish(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
         for name in ["objects", "transactions", "attic"] {
             let dir = self.join(name)?;
             if sys.meta(&dir)?.is_none() {
@@ -140,34 +133,49 @@ impl Files {
         Ok(())
     }
 
-    fn make(&self, sys: &mut dyn Sys, attrs: &Attrs) -> Result<(), SysError> {
-        let parse = |text: &str| {
-            text.parse::<HostPath>().map_err(|error| SysError::other("name", text, format!("{error}")))
-        };
-        let (elsewhere, staged) = (parse("/var/tmp")?, parse(&format!("/var/tmp/{TEMPORARY}state"))?);
-        if let Some(before) = sys.meta(&elsewhere)? {
-            let moved = self.move_in(sys, &staged, attrs);
-            let timed = set_mtime(sys, &elsewhere, before.mtime);
-            match moved {
-                // It is on another file system.
-                Err(error) if error.crosses_devices() => timed?,
-                moved => return moved.and(timed),
-            }
+    fn make(&self, sys: &mut dyn Sys, parent: &HostPath) -> Result<(), SysError> {
+        // In this order: whoever changes the parent in between is seen by its temporary name, or has made what is made here.
+        let above = sys.meta(parent)?;
+        let left = abandoned(sys, parent)?;
+        if sys.meta(&self.root)?.is_some() {
+            return left.iter().try_for_each(|(name, _)| self.forget(sys, parent, name));
         }
-        sys.effect(&Effect::MakeDir { path: &self.root, attrs })?;
-        Ok(())
+        let now = above.map_or(private(0).mtime, |meta| meta.mtime);
+        let mtime = left.iter().map(|(_, mtime)| *mtime).min().unwrap_or(now);
+        sys.announce(&format!("{CARRIES}{}-{}", mtime.sec, mtime.nsec));
+        let attrs = Attrs { mtime, ..private(0o700) };
+        let made = sys.effect(&Effect::MakeDir { path: &self.root, attrs: &attrs });
+        let swept = match made {
+            Ok(_) => left.iter().try_for_each(|(name, _)| remove_tree(sys, &below(parent, name)?)),
+            Err(_) => Ok(()),
+        };
+        // Also when it could not be made: it may have been there for a moment.
+        let timed = set_mtime(sys, parent, mtime);
+        made_by_anybody(made).and(swept).and(timed)
     }
 
-    /// Makes it elsewhere, and moves it to its place.
-    fn move_in(&self, sys: &mut dyn Sys, staged: &HostPath, attrs: &Attrs) -> Result<(), SysError> {
-        remove_tree(sys, staged)?;
-        let moved = sys
-            .effect(&Effect::MakeDir { path: staged, attrs })
-            .and_then(|_| sys.effect(&Effect::Rename { from: staged, to: &self.root }));
-        match moved {
-            Ok(_) => Ok(()),
-            Err(error) => remove_tree(sys, staged).and(Err(error)),
+    /// What a run left that was cut off while another made the state directory.
+    fn forget(&self, sys: &mut dyn Sys, parent: &HostPath, name: &str) -> Result<(), SysError> {
+        let Some(above) = sys.meta(parent)? else { return Ok(()) };
+        remove_tree(sys, &below(parent, name)?)?;
+        set_mtime(sys, parent, above.mtime)
+    }
+
+    /// Takes away what a run left that was cut off before there was a state directory, and gives its parent its mtime back.
+    pub(super) fn clear(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
+        let parent = self.root.parent().unwrap_or_else(HostPath::root);
+        let left = abandoned(sys, &parent)?;
+        let Some(mtime) = left.iter().map(|(_, mtime)| *mtime).min() else { return Ok(()) };
+        left.iter().try_for_each(|(name, _)| remove_tree(sys, &below(&parent, name)?))?;
+        set_mtime(sys, &parent, mtime)
+    }
+
+    /// Removes what runs that were cut off left in it under temporary names. For whoever holds the host.
+    pub(super) fn sweep(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
+        for name in ["objects", "transactions", "attic"] {
+            sweep_all(sys, &self.join(name)?)?;
         }
+        sweep_all(sys, &self.root)
     }
 
     fn join(&self, name: &str) -> Result<HostPath, SysError> {
@@ -177,19 +185,20 @@ impl Files {
     }
 }
 
-/// Locks a directory until the result is dropped.
-fn alone(sys: &dyn Sys, dir: &HostPath) -> Result<File, SysError> {
-    let file = File::open(dir.under(sys.root())).map_err(SysError::io("open", dir))?;
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < end => sleep(PAUSE),
-            Err(TryLockError::WouldBlock) => {
-                return Err(SysError::io("lock", dir)(ErrorKind::WouldBlock.into()));
-            }
-            Err(TryLockError::Error(error)) => return Err(SysError::io("lock", dir)(error)),
-        }
+/// The state directories that were not finished, with the mtime that their parent had.
+fn abandoned(sys: &dyn Sys, parent: &HostPath) -> Result<Vec<(String, Stamp)>, SysError> {
+    let carried = |name: &String| {
+        let mut parts = name.strip_prefix(TEMPORARY)?.strip_prefix(CARRIES)?.split('-');
+        Some(Stamp { sec: parts.next()?.parse().ok()?, nsec: parts.next()?.parse().ok()? })
+    };
+    Ok(sys.list(parent)?.into_iter().filter_map(|name| carried(&name).map(|mtime| (name, mtime))).collect())
+}
+
+/// Another run that came at the same time may have been quicker.
+fn made_by_anybody(made: Result<Output, SysError>) -> Result<(), SysError> {
+    match made {
+        Err(SysError::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
     }
 }
 

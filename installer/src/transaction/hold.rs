@@ -3,9 +3,9 @@
 //! It is an `flock`, which the kernel gives up when the process ends in whatever way, and which no child
 //! inherits. The text in the file only tells others who holds it; it is never believed.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use chom_format::{Exit, HostState};
 use serde::{Deserialize, Serialize};
 
 use super::Files;
-use crate::sys::{Sys, SysError};
+use crate::sys::{Sys, SysError, lockable};
 
 // A look at the lock holds it for a moment.
 const LOOKS: u32 = 5;
@@ -68,19 +68,13 @@ impl Hold {
     /// see [`Hold::establish`].
     pub fn take(sys: &mut dyn Sys, files: &Files, phase: &str) -> Result<Option<Self>, Busy> {
         if !files.exist(sys)? {
+            files.clear(sys)?;
             return Ok(None);
         }
         // A run may have been cut off while it made the directory.
         files.establish(sys)?;
         let path = files.lock()?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.under(sys.root()))
-            .map_err(SysError::io("open", &path))?;
+        let Some(file) = lockable(sys.root(), &path, true)? else { return Ok(None) };
         let mut looks = 0;
         loop {
             match file.try_lock() {
@@ -98,13 +92,15 @@ impl Hold {
         }
         let hold = Self { lock: file };
         hold.say(phase);
+        files.sweep(sys)?;
+        files.furnish(sys)?;
         Ok(Some(hold))
     }
 
     /// Who holds the host now; none when nobody does. Changes nothing.
     pub fn holder(sys: &dyn Sys, files: &Files) -> Result<Option<Holder>, SysError> {
         let path = files.lock()?;
-        let Ok(file) = File::open(path.under(sys.root())) else { return Ok(None) };
+        let Some(file) = lockable(sys.root(), &path, false).ok().flatten() else { return Ok(None) };
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(Some(holder(&file).unwrap_or_default())),

@@ -14,7 +14,7 @@ use chom_format::HostPath;
 
 use super::Files;
 use crate::resource::{below, private, remove_tree};
-use crate::sys::{Attrs, Effect, Kind, RESERVE, Source, Sys, SysError, behind, bytes_of};
+use crate::sys::{Attrs, Effect, Kind, RESERVE, Source, Sys, SysError, bytes_of};
 
 /// Once on each file system: for what its own books take. btrfs wants a tenth of this for one rename.
 const BOOKS: u64 = 1 << 20;
@@ -117,7 +117,7 @@ fn note(sys: &mut dyn Sys, files: &Files, id: u64, dirs: &[HostPath]) -> Result<
 fn top(sys: &dyn Sys, dir: &HostPath) -> Result<HostPath, SysError> {
     let mut place = dir.clone();
     let mut top = loop {
-        match behind(sys, &place)? {
+        match sys.resolve(&place)? {
             Some(found) => break found,
             None => place = place.parent().unwrap_or_else(HostPath::root),
         }

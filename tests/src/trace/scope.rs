@@ -3,6 +3,9 @@
 use serde_json::Value;
 
 const STATE: &str = "/var/lib/chom";
+const TEMPORARY: &str = ".chom-tmp-";
+/// What it is made under. Nothing announces it, for there is no journal yet; it is empty, and never becomes anything else.
+const NEW_STATE: &str = "/var/lib/.chom-tmp-mtime-";
 /// Scratch space and memory, which no promise is about.
 const SCRATCH: [&str; 6] = ["/var/tmp", "/tmp", "/run", "/proc", "/dev", "/sys"];
 /// Figures of runs that are over.
@@ -14,7 +17,7 @@ const HEADER: usize = 48;
 
 /// Whether a path is one whose loss would matter.
 pub(super) fn counts(path: &str) -> bool {
-    path.starts_with('/') && !SCRATCH.iter().any(|dir| within(path, dir))
+    path.starts_with('/') && !SCRATCH.iter().any(|dir| within(path, dir)) && !path.starts_with(NEW_STATE)
 }
 
 /// Whether a path is the host's, and not our own.
@@ -23,13 +26,18 @@ pub(super) fn is_hosts(path: &str) -> bool {
     counts(path) && !within(path, STATE) && path != "/var/lib" && !path.starts_with(FIGURES)
 }
 
+/// The log and the lock are comforts, which no record stands for.
+pub(super) fn is_comfort(path: &str) -> bool {
+    within(path, STATE) && (path.ends_with("/log") || path.ends_with("/lock"))
+}
+
 /// Whether this is the journal of a transaction.
 pub(super) fn is_journal(path: &str) -> bool {
     within(path, STATE) && path.ends_with("/journal")
 }
 
 /// Follows the records.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Scope {
     /// Written and not synced.
     coming: Option<Value>,
@@ -37,6 +45,8 @@ pub(super) struct Scope {
     touches: Vec<Value>,
     /// Everything that was saved.
     saved: Vec<Value>,
+    /// What temporary names begin with, as announced.
+    tokens: Vec<String>,
     back: bool,
 }
 
@@ -49,6 +59,7 @@ impl Scope {
 
     pub(super) fn sync(&mut self) {
         let Some(record) = self.coming.take() else { return };
+        self.tokens.extend(record["token"].as_str().map(|token| format!("{TEMPORARY}{token}-")));
         match record["record"].as_str().unwrap_or_default() {
             "saved" => self.saved.push(record["resource"].clone()),
             "intent" => self.touches = record["touches"].as_array().cloned().unwrap_or_default(),
@@ -56,6 +67,17 @@ impl Scope {
             "rolling_back" => self.back = true,
             _ => {}
         }
+    }
+
+    /// Whether somebody who finds this name later can tell that it is ours: it is no temporary one, or it was announced.
+    pub(super) fn is_told(&self, path: &str) -> bool {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        let Some(rest) = name.strip_prefix(TEMPORARY) else { return true };
+        // Where a whole directory is made or goes: named after its path, and so known to whoever goes on.
+        let of_path = rest.trim_end_matches("-old").bytes().all(|byte| byte.is_ascii_hexdigit());
+        // One that is a resource of its own is put back like every other.
+        let is_saved = self.touches.iter().chain(&self.saved).any(|resource| resource["path"] == path);
+        of_path || is_saved || self.tokens.iter().any(|token| name.starts_with(token.as_str()))
     }
 
     pub(super) fn covers(&self, path: &str) -> bool {
@@ -77,12 +99,12 @@ fn holds(resource: &Value, path: &str) -> bool {
     match resource["resource"].as_str().unwrap_or_default() {
         "path" => {
             path == own
-                || name.starts_with(".chom-tmp-") && own.rsplit_once('/').is_some_and(|(of, _)| of == dir)
+                || name.starts_with(TEMPORARY) && own.rsplit_once('/').is_some_and(|(of, _)| of == dir)
         }
         "listing" => path == own,
         "folder" => {
             within(path, own)
-                || name.starts_with(".chom-tmp-") && own.rsplit_once('/').is_some_and(|(of, _)| of == dir)
+                || name.starts_with(TEMPORARY) && own.rsplit_once('/').is_some_and(|(of, _)| of == dir)
         }
         "system" => true,
         "account" => dir == "/etc",
@@ -92,6 +114,6 @@ fn holds(resource: &Value, path: &str) -> bool {
     }
 }
 
-fn within(path: &str, dir: &str) -> bool {
+pub(super) fn within(path: &str, dir: &str) -> bool {
     path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -44,6 +44,7 @@ impl Identity {
     pub fn from_file(path: &Path) -> Result<Vec<Self>, IdentityError> {
         let wrong = |source| IdentityError::Read { path: path.to_path_buf(), source };
         let mut text = String::new();
+        // The operator has named it, and may have given a link, or a pipe from a program that decrypts.
         std::fs::File::open(path).map_err(wrong)?.take(LARGEST).read_to_string(&mut text).map_err(wrong)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let found: Option<Vec<Self>> = lines.map(Self::parse).collect();

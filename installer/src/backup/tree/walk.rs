@@ -127,8 +127,7 @@ fn add(
 // The door leaves out names that no path type of ours can hold; a backup must not do so without a word.
 fn names_in(sys: &dyn Sys, dir: &HostPath) -> Result<Vec<String>, SysError> {
     let names = sys.list(dir)?;
-    let all = std::fs::read_dir(dir.under(sys.root())).map_err(SysError::io("list", dir))?.count();
-    if all > names.len() {
+    if sys.count(dir)? > names.len() {
         let why =
             "it holds a name that is no text or changes while it is looked at: rename it, or exclude it";
         return Err(SysError::other("back up", dir, why));

@@ -65,7 +65,7 @@ pub(super) fn roots() -> impl Iterator<Item = &'static str> {
 }
 
 pub(super) fn is_skipped(path: &str) -> bool {
-    SKIPPED.contains(&path) || path.ends_with("/.chom-tmp-state")
+    SKIPPED.contains(&path)
 }
 
 pub(super) fn is_opaque(path: &str) -> bool {

@@ -17,7 +17,7 @@ use chom_format::HostPath;
 pub(crate) use self::power::Dice;
 use self::power::Loose;
 use self::room::Room;
-use super::{Attrs, Command, Effect, Meta, Output, RealSys, Source, Space, Sys, SysError, TEMPORARY};
+use super::{Attrs, Command, Effect, Meta, Output, RealSys, Source, Space, Sys, SysError};
 
 /// What happens at the chosen effect, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,8 +139,9 @@ impl FaultSys {
                 let half = Effect::Append { journal, at: *at, frame: torn };
                 self.inner.effect(&half).ok();
             }
+            Effect::RemoveTree { path, .. } => power::thin(&mut self.inner, path, &mut Dice::new(1)),
             Effect::Write { path, attrs, .. } => {
-                if let Some(path) = temporary(path) {
+                if let Some(path) = temporary(&self.inner, path) {
                     let source = Source::Bytes(b"half");
                     self.inner.effect(&Effect::Write { path: &path, source, attrs }).ok();
                 }
@@ -151,9 +152,9 @@ impl FaultSys {
 }
 
 /// The name under which something is before it is renamed to its own.
-fn temporary(path: &HostPath) -> Option<HostPath> {
-    let dir = path.parent()?;
-    format!("{}/{TEMPORARY}99", dir.as_str().trim_end_matches('/')).parse().ok()
+fn temporary(sys: &RealSys, path: &HostPath) -> Option<HostPath> {
+    let (dir, name) = (path.parent()?, sys.temporary().ok()?.into_string().ok()?);
+    format!("{}/{name}", dir.as_str().trim_end_matches('/')).parse().ok()
 }
 
 impl Sys for FaultSys {
@@ -184,6 +185,27 @@ impl Sys for FaultSys {
     fn list(&self, dir: &HostPath) -> Result<Vec<String>, SysError> {
         self.alive()?;
         self.inner.list(dir)
+    }
+
+    fn count(&self, dir: &HostPath) -> Result<usize, SysError> {
+        self.inner.count(dir)
+    }
+
+    fn resolve(&self, path: &HostPath) -> Result<Option<HostPath>, SysError> {
+        self.alive()?;
+        self.inner.resolve(path)
+    }
+
+    fn announce(&mut self, token: &str) {
+        self.inner.announce(token);
+    }
+
+    fn is_temporary(&self, name: &str) -> bool {
+        self.inner.is_temporary(name)
+    }
+
+    fn is_immutable(&self, path: &HostPath) -> bool {
+        self.inner.is_immutable(path)
     }
 
     fn space(&self, path: &HostPath) -> Result<Space, SysError> {

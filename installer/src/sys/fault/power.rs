@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 
 use chom_format::HostPath;
 
-use super::super::{Attrs, Effect, RealSys, Source, Stamp, Sys as _};
+use super::super::{Attrs, Effect, Kind, RealSys, Source, Stamp, Sys as _};
 use super::temporary;
 
 const SECTOR: usize = 512;
@@ -41,7 +41,7 @@ pub(super) fn tear(sys: &mut RealSys, effect: &Effect<'_>, synced: bool, dice: &
             0 => {}
             1 | 2 => {
                 let content: &[u8] = if dice.roll(2) == 0 { b"" } else { b"half" };
-                let Some(path) = temporary(path) else { return };
+                let Some(path) = temporary(sys, path) else { return };
                 sys.effect(&Effect::Write { path: &path, source: Source::Bytes(content), attrs }).ok();
             }
             3 => drop(whole(sys)),
@@ -53,7 +53,7 @@ pub(super) fn tear(sys: &mut RealSys, effect: &Effect<'_>, synced: bool, dice: &
         Effect::MakeDir { path, attrs } => match dice.roll(if synced { 3 } else { 4 }) {
             0 => {}
             1 => {
-                let Some(path) = temporary(path) else { return };
+                let Some(path) = temporary(sys, path) else { return };
                 sys.effect(&Effect::MakeDir { path: &path, attrs }).ok();
             }
             2 => drop(whole(sys)),
@@ -63,17 +63,33 @@ pub(super) fn tear(sys: &mut RealSys, effect: &Effect<'_>, synced: bool, dice: &
         Effect::MakeLink { path, target, attrs } => match dice.roll(3) {
             0 => {}
             1 => {
-                let Some(path) = temporary(path) else { return };
+                let Some(path) = temporary(sys, path) else { return };
                 sys.effect(&Effect::MakeLink { path: &path, target, attrs: *attrs }).ok();
             }
             _ => drop(whole(sys)),
         },
+        Effect::RemoveTree { path, .. } => thin(sys, path, dice),
         Effect::Batch(_) | Effect::Run(_) => {}
         _ => {
             if dice.roll(2) == 0 {
                 whole(sys);
             }
         }
+    }
+}
+
+/// Of a tree that was being removed, any of its paths are gone: those whose directory is still there.
+pub(super) fn thin(sys: &mut RealSys, path: &HostPath, dice: &mut Dice) {
+    let is_dir = sys.meta(path).ok().flatten().is_some_and(|meta| meta.kind == Kind::Dir);
+    if is_dir {
+        for name in sys.list(path).unwrap_or_default() {
+            let below = format!("{}/{name}", path.as_str().trim_end_matches('/')).parse();
+            below.iter().for_each(|below| thin(sys, below, dice));
+        }
+    }
+    if dice.roll(2) == 0 {
+        let effect = if is_dir { Effect::RemoveDir { path } } else { Effect::Remove { path } };
+        sys.effect(&effect).ok();
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use chom_format::HostPath;
 
-use super::super::{Effect, Meta, RealSys, Source, Sys, SysError};
+use super::super::{Effect, Kind, Meta, RealSys, Source, Sys, SysError};
 
 const BLOCK: u64 = 4096;
 
@@ -39,6 +39,15 @@ impl Room {
             Effect::MakeDir { .. } => Need { takes: BLOCK, ..none },
             Effect::Remove { path } => Need { gives: held(path)?, owns: vec![((*path).clone(), 0)], ..none },
             Effect::RemoveDir { .. } => Need { gives: BLOCK, ..none },
+            Effect::RemoveTree { path, .. } => {
+                let mut all = none;
+                for path in tree(sys, path)? {
+                    let dir = sys.meta(&path)?.is_some_and(|meta| meta.kind == Kind::Dir);
+                    all.gives += if dir { BLOCK } else { held(&path)? };
+                    all.owns.push((path, 0));
+                }
+                all
+            }
             Effect::Append { journal, at, frame } => {
                 let end = blocks(at + frame.len() as u64);
                 Need { takes: end.saturating_sub(held(journal)?), ..none }
@@ -50,10 +59,12 @@ impl Room {
             Effect::Batch(effects) => {
                 // What is given up together; what is written together was kept free before.
                 let mut all = none;
-                for effect in effects
-                    .iter()
-                    .filter(|effect| matches!(effect, Effect::Remove { .. } | Effect::RemoveDir { .. }))
-                {
+                for effect in effects.iter().filter(|effect| {
+                    matches!(
+                        effect,
+                        Effect::Remove { .. } | Effect::RemoveDir { .. } | Effect::RemoveTree { .. }
+                    )
+                }) {
                     let need = self.of(sys, effect)?;
                     all.gives += need.gives;
                     all.owns.extend(need.owns);
@@ -79,6 +90,18 @@ impl Room {
             self.owned.insert(path.clone(), *bytes);
         }
     }
+}
+
+/// A path with all below it.
+fn tree(sys: &RealSys, path: &HostPath) -> Result<Vec<HostPath>, SysError> {
+    let mut all = vec![path.clone()];
+    if sys.meta(path)?.is_some_and(|meta| meta.kind == Kind::Dir) {
+        for name in sys.list(path)? {
+            let below = format!("{path}/{name}").parse::<HostPath>();
+            all.extend(below.ok().map(|below| tree(sys, &below)).transpose()?.unwrap_or_default());
+        }
+    }
+    Ok(all)
 }
 
 fn blocks(bytes: u64) -> u64 {

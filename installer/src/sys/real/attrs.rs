@@ -1,56 +1,92 @@
-//! Mode, owner, times and extended attributes: read, and made exactly those wanted.
+//! Mode, owner, times and extended attributes of something that is held open: read, and made exactly those wanted.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, lchown};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::fcntl::AT_FDCWD;
-use nix::sys::stat::{UtimensatFlags, utimensat};
-use nix::sys::time::TimeSpec;
+use rustix::fs::{
+    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmod, chownat, getxattr,
+    listxattr, removexattr, setxattr, utimensat,
+};
+use rustix::io::Errno;
 
-use super::super::{Attrs, Stamp};
+use super::super::{Attrs, Kind, Stamp};
+use super::walk::{Dir, magic};
 
-/// All extended attributes of a path, its own and not those of what it links to.
-pub(super) fn xattrs(place: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
-    let names = match xattr::list(place) {
-        Ok(names) => names,
-        Err(error) if unsupported(&error) => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error),
+/// As large as the kernel lets a list of names or a value be.
+const LARGEST: usize = 64 << 10;
+
+/// All extended attributes of what is held, its own and not those of what it links to.
+pub(super) fn xattrs(held: &OwnedFd) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    of_path(Path::new(&magic(held)), false)
+}
+
+/// The same of a name in an open directory.
+pub(super) fn xattrs_at(dir: &Dir, name: &std::ffi::OsStr) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    of_path(&Path::new(&magic(dir.fd())).join(name), true)
+}
+
+/// `by_name`: the last part is a name in a directory, and a link there is not followed.
+fn of_path(path: &Path, by_name: bool) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    use rustix::fs::{lgetxattr, llistxattr};
+    let mut buffer = [0_u8; 4 << 10];
+    let list = |buffer: &mut [u8]| match by_name {
+        true => llistxattr(path, buffer),
+        false => listxattr(path, buffer),
+    };
+    let names = match list(&mut buffer) {
+        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(BTreeMap::new()),
+        Ok(length) => buffer.get(..length).unwrap_or_default().to_vec(),
+        Err(Errno::RANGE) => {
+            let mut large = vec![0; LARGEST];
+            let length = list(&mut large)?;
+            large.truncate(length);
+            large
+        }
+        Err(error) => return Err(error.into()),
     };
     let mut found = BTreeMap::new();
-    for name in names {
-        if let (Some(value), Some(name)) = (xattr::get(place, &name)?, name.to_str()) {
-            found.insert(name.to_owned(), value);
+    for name in names.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok()) {
+        if name.is_empty() {
+            continue;
         }
+        let mut value = vec![0; LARGEST];
+        let read = match by_name {
+            true => lgetxattr(path, name, &mut value[..]),
+            false => getxattr(path, name, &mut value[..]),
+        };
+        match read {
+            Ok(length) => value.truncate(length),
+            Err(Errno::NODATA) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        found.insert(name.to_owned(), value);
     }
     Ok(found)
 }
 
-/// Makes the attributes of a path exactly these. Owner first, for a change of owner takes set-id bits and
+/// Makes the attributes of what is held exactly these. Owner first, for a change of owner takes set-id bits and
 /// capabilities away; time last, for everything else moves it.
-pub(super) fn set(place: &Path, attrs: &Attrs) -> io::Result<()> {
-    let link = fs::symlink_metadata(place)?.is_symlink();
-    lchown(place, Some(attrs.uid), Some(attrs.gid))?;
-    if !link {
-        fs::set_permissions(place, Permissions::from_mode(attrs.mode.bits()))?;
+pub(super) fn set(held: &OwnedFd, kind: Kind, attrs: &Attrs) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(attrs.uid), Gid::from_raw(attrs.gid));
+    chownat(held, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+    if kind != Kind::Link {
+        chmod(magic(held), Mode::from_raw_mode(attrs.mode.bits()))?;
     }
-    set_xattrs(place, &attrs.xattrs)?;
-    set_mtime(place, attrs.mtime)
+    set_xattrs(held, &attrs.xattrs)?;
+    set_mtime(held, attrs.mtime)
 }
 
-fn set_xattrs(place: &Path, wanted: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
-    let found = xattrs(place)?;
+fn set_xattrs(held: &OwnedFd, wanted: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
+    let (path, found) = (magic(held), xattrs(held)?);
     for (name, value) in wanted {
         if found.get(name) != Some(value) {
-            xattr::set(place, OsStr::new(name), value)?;
+            setxattr(&path, name.as_str(), value, XattrFlags::empty())?;
         }
     }
     for name in found.keys().filter(|name| !wanted.contains_key(*name) && !assigned_by_kernel(name)) {
-        xattr::remove(place, OsStr::new(name))?;
+        removexattr(&path, name.as_str())?;
     }
     Ok(())
 }
@@ -60,12 +96,9 @@ fn assigned_by_kernel(name: &str) -> bool {
     ["security.selinux", "security.ima", "security.evm", "security.SMACK64"].contains(&name)
 }
 
-fn set_mtime(place: &Path, mtime: Stamp) -> io::Result<()> {
-    let mtime = TimeSpec::new(mtime.sec as _, mtime.nsec as _);
-    utimensat(AT_FDCWD, place, &TimeSpec::UTIME_OMIT, &mtime, UtimensatFlags::NoFollowSymlink)?;
+fn set_mtime(held: &OwnedFd, mtime: Stamp) -> io::Result<()> {
+    let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    let last_modification = Timespec { tv_sec: mtime.sec, tv_nsec: mtime.nsec };
+    utimensat(held, "", &Timestamps { last_access, last_modification }, AtFlags::EMPTY_PATH)?;
     Ok(())
-}
-
-fn unsupported(error: &io::Error) -> bool {
-    error.raw_os_error().map(Errno::from_raw) == Some(Errno::EOPNOTSUPP)
 }

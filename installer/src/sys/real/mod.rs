@@ -5,25 +5,29 @@
 
 mod attrs;
 pub(super) mod fault;
+mod known_dirs;
 mod put;
 mod remove;
 mod room;
-mod tree;
+mod sparse;
+pub(super) mod walk;
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use chom_format::{Digest, HostPath, Mode};
-use nix::fcntl::OFlag;
-use nix::sys::statvfs::{FsFlags, statvfs};
-use nix::unistd::syncfs;
+use chom_format::{Digest, HostPath};
+use rustix::fs::{StatVfsMountFlags, fstatvfs};
 
+use self::known_dirs::KnownDirs;
+use self::walk::{Dir, Look, Place};
 use super::index::Index;
-use super::{Attrs, Command, Effect, Kind, Meta, Output, Space, Stamp, Sys, SysError, child};
+use super::{Attrs, Command, Effect, Kind, Meta, Output, Space, Stamp, Sys, SysError, TEMPORARY, child};
+
+// As the kernel has it.
+const MOST_LINKS: u32 = 40;
 
 /// A host by its root directory.
 #[derive(Debug)]
@@ -31,13 +35,21 @@ pub struct RealSys {
     root: PathBuf,
     known: Index,
     read: Mutex<Index>,
-    names: AtomicU64,
+    dirs: KnownDirs,
+    /// What the temporary names of this run begin with; the last one is that of now.
+    tokens: Vec<String>,
 }
 
 impl RealSys {
     /// The host whose `/` is this directory.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), known: Index::default(), read: Mutex::default(), names: AtomicU64::new(0) }
+        Self {
+            root: root.into(),
+            known: Index::default(),
+            read: Mutex::default(),
+            dirs: KnownDirs::default(),
+            tokens: Vec::new(),
+        }
     }
 
     /// With the memory of an earlier run, see [`Sys::digest`].
@@ -56,43 +68,82 @@ impl RealSys {
         Err(SysError::other("run", program, why))
     }
 
-    /// A name for a file that is not yet what it will be, in the directory where it will be.
-    fn temporary(&self, beside: &Path) -> PathBuf {
-        let number = self.names.fetch_add(1, Ordering::Relaxed);
-        beside.with_file_name(format!("{}{number}", super::TEMPORARY))
+    /// The place of a path, for looking; see [`KnownDirs`].
+    fn find(&self, path: &HostPath) -> Result<Option<Place>, SysError> {
+        let Some(parent) = path.parent() else { return walk::find(&self.root, path) };
+        Ok(self.directory(&parent)?.map(|dir| dir.at(path.name())))
+    }
+
+    /// The path of an open directory on this host; none when it has one that no path type of ours can hold.
+    fn path_of(&self, dir: &Dir) -> io::Result<Option<HostPath>> {
+        let whole = walk::path_of(dir)?;
+        if self.root == Path::new("/") {
+            return Ok(whole.to_str().and_then(|whole| whole.parse().ok()));
+        }
+        let Ok(root) = self.place(&HostPath::root()) else { return Ok(None) };
+        let root = walk::path_of(root.dir())?;
+        let inside = Path::new(&whole).strip_prefix(&root).ok().and_then(Path::to_str);
+        Ok(inside.and_then(|inside| format!("/{inside}").parse().ok()))
+    }
+
+    fn existing(&self, path: &HostPath) -> Result<Place, SysError> {
+        self.find(path)?.ok_or_else(|| SysError::io("find", path)(io::ErrorKind::NotFound.into()))
+    }
+
+    /// The directory that a path leads to, for looking.
+    fn directory(&self, path: &HostPath) -> Result<Option<Arc<Dir>>, SysError> {
+        if let Some(dir) = self.dirs.get(path) {
+            return Ok(Some(dir));
+        }
+        let found = walk::directory(&self.root, path)?;
+        if let Some(dir) = &found {
+            self.dirs.note(path.clone(), dir);
+        }
+        Ok(found)
+    }
+
+    /// The place of a path, walked to just now.
+    fn place(&self, path: &HostPath) -> Result<Place, SysError> {
+        walk::place(&self.root, path)
+    }
+
+    /// A name for what is not yet what it will be: of this run by its token, and one that nobody can guess.
+    pub(super) fn temporary(&self) -> io::Result<OsString> {
+        let mut random = [0_u8; 8];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+        let token = self.tokens.last().map_or("", String::as_str);
+        Ok(format!("{TEMPORARY}{token}-{:016x}", u64::from_ne_bytes(random)).into())
     }
 
     fn sync(&self) -> Result<(), SysError> {
         if self.root == Path::new("/") {
-            nix::unistd::sync();
+            rustix::fs::sync();
             return Ok(());
         }
-        let io = |error| SysError::io("sync", self.root.display())(error);
-        let root = File::open(&self.root).map_err(io)?;
-        syncfs(&root).map_err(|error| io(error.into()))
+        let place = self.place(&HostPath::root())?;
+        sync_file_system(place.dir()).map_err(SysError::io("sync", self.root.display()))
     }
 
     fn batch(&self, effects: &[Effect<'_>]) -> Result<(), SysError> {
-        let mut devices: Vec<(u64, PathBuf, File)> = Vec::new();
+        let mut devices: Vec<(u64, Arc<Dir>)> = Vec::new();
         for effect in effects {
             let turn = fault::before(effect)?;
             let touched = self.perform(effect, false)?;
             turn.over();
-            let file = File::open(&touched).map_err(SysError::io("open", touched.display()))?;
-            let device = file.metadata().map_err(SysError::io("stat", touched.display()))?.dev();
-            if !devices.iter().any(|(known, ..)| *known == device) {
-                devices.push((device, touched, file));
+            let found = Look::of(touched.fd(), OsStr::new(""));
+            let device = found.map_err(SysError::io("look at the directory of", effect.describe()))?.meta.dev;
+            if !devices.iter().any(|(known, _)| *known == device) {
+                devices.push((device, touched));
             }
         }
-        for (_, touched, file) in &devices {
-            let object = format!("the file system of {}", touched.display());
-            syncfs(file).map_err(|error| SysError::io("sync", object)(error.into()))?;
+        for (_, touched) in &devices {
+            sync_file_system(touched).map_err(SysError::io("sync", "a file system that was written to"))?;
         }
         Ok(())
     }
 
     /// Does one effect on files and gives the directory that it changed. With `sync` all of it is on the disk.
-    fn perform(&self, effect: &Effect<'_>, sync: bool) -> Result<PathBuf, SysError> {
+    fn perform(&self, effect: &Effect<'_>, sync: bool) -> Result<Arc<Dir>, SysError> {
         let performed = match effect {
             Effect::Write { path, source, attrs } => put::file(self, path, source, attrs, sync),
             Effect::MakeDir { path, attrs } => put::dir(self, path, attrs, sync),
@@ -103,6 +154,7 @@ impl RealSys {
             Effect::Append { journal, at, frame } => put::append(self, journal, *at, frame),
             Effect::Remove { path } => remove::file(self, path, sync),
             Effect::RemoveDir { path } => remove::dir(self, path, sync),
+            Effect::RemoveTree { path, only_roots } => remove::tree(self, path, *only_roots, sync),
             Effect::Rename { from, to } => remove::rename(self, from, to, sync),
             Effect::Run(_) | Effect::Batch(_) | Effect::Sync => {
                 Err(SysError::other("batch", effect.describe(), "only effects on files can be made together"))
@@ -117,26 +169,34 @@ impl Sys for RealSys {
         &self.root
     }
 
+    fn announce(&mut self, token: &str) {
+        self.tokens.retain(|known| known != token);
+        self.tokens.push(token.to_owned());
+    }
+
+    fn is_temporary(&self, name: &str) -> bool {
+        let of = |token: &String| {
+            name.strip_prefix(TEMPORARY).is_some_and(|rest| rest.starts_with(token.as_str()))
+        };
+        self.tokens.iter().any(of)
+    }
+
     fn meta(&self, path: &HostPath) -> Result<Option<Meta>, SysError> {
-        let Some(place) = tree::existing(&self.root, path)? else { return Ok(None) };
-        match fs::symlink_metadata(place) {
-            Ok(found) => Ok(Some(meta(&found))),
-            Err(error) if absent(&error) => Ok(None),
-            Err(error) => Err(SysError::io("stat", path)(error)),
-        }
+        let Some(place) = self.find(path)? else { return Ok(None) };
+        place.meta().map_err(SysError::io("stat", path))
     }
 
     fn attrs(&self, path: &HostPath) -> Result<Option<Attrs>, SysError> {
-        let Some(meta) = self.meta(path)? else { return Ok(None) };
-        let Some(place) = tree::existing(&self.root, path)? else { return Ok(None) };
-        let xattrs = attrs::xattrs(&place).map_err(SysError::io("read the attributes of", path))?;
+        let Some(place) = self.find(path)? else { return Ok(None) };
+        let io = |error| SysError::io("read the attributes of", path)(error);
+        let Some(meta) = place.meta().map_err(io)? else { return Ok(None) };
+        let xattrs = attrs::xattrs_at(place.dir(), place.name()).map_err(io)?;
         Ok(Some(Attrs { xattrs, ..meta.plain_attrs() }))
     }
 
     fn link(&self, path: &HostPath) -> Result<String, SysError> {
-        let place = tree::place(&self.root, path)?;
-        let target = fs::read_link(place).map_err(SysError::io("read the link", path))?;
-        target.into_os_string().into_string().map_err(|text| {
+        let target = self.existing(path)?.link().map_err(SysError::io("read the link", path))?;
+        target.into_string().map_err(|text| {
             SysError::other("read the link", path, format!("its text is not UTF-8: {}", text.display()))
         })
     }
@@ -146,62 +206,94 @@ impl Sys for RealSys {
     }
 
     fn digest(&self, path: &HostPath) -> Result<Digest, SysError> {
-        let file = self.open_file(path)?;
-        let found = meta(&file.metadata().map_err(SysError::io("stat", path))?);
-        if let Some(known) = self.known.get(path, &found) {
+        let place = self.existing(path)?;
+        let file = place.read().map_err(SysError::io("open", path))?;
+        let look = || Ok(Look::of(&file, OsStr::new("")).map_err(SysError::io("stat", path))?.meta);
+        let found = look()?;
+        // What somebody else can write to may be written without a trace, through a mapping that is still open.
+        let lasts = place.dir().is_roots() && found.is_roots();
+        if let Some(known) = self.known.get(path, &found).filter(|_| lasts) {
             self.remember(path, &found, known);
             return Ok(known);
         }
         let (digest, _) = Digest::of_reader(&file).map_err(SysError::io("read", path))?;
         // Only what did not change while it was read is worth remembering.
-        let after = meta(&file.metadata().map_err(SysError::io("stat", path))?);
-        if after == found {
+        if lasts && look()? == found {
             self.remember(path, &found, digest);
         }
         Ok(digest)
     }
 
     fn list(&self, dir: &HostPath) -> Result<Vec<String>, SysError> {
-        let Some(place) = tree::existing(&self.root, dir)? else { return Ok(Vec::new()) };
-        let entries = match fs::read_dir(place) {
-            Ok(entries) => entries,
-            Err(error) if absent(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(SysError::io("list", dir)(error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(SysError::io("list", dir))?.file_name();
-            // A name that no path type of ours can hold was not made by us and is never touched by us.
-            let ours = |name: &String| name.starts_with(super::RESERVE);
-            let foreign = |name: &String| name.chars().any(char::is_control);
-            names.extend(name.into_string().ok().filter(|name| !foreign(name) && !ours(name)));
-        }
+        let Some(open) = self.directory(dir)? else { return Ok(Vec::new()) };
+        // A name that no path type of ours can hold was not made by us and is never touched by us.
+        let ours = |name: &String| name.starts_with(super::RESERVE);
+        let foreign = |name: &String| name.chars().any(char::is_control);
+        let found = walk::names(open.fd()).map_err(SysError::io("list", dir))?;
+        let found = found.into_iter().filter_map(|name| name.into_string().ok());
+        let mut names: Vec<String> = found.filter(|name| !foreign(name) && !ours(name)).collect();
         names.sort_unstable();
         Ok(names)
     }
 
-    fn space(&self, path: &HostPath) -> Result<Space, SysError> {
-        let mut nearest = path.clone();
-        while self.meta(&nearest)?.is_none() {
-            let Some(parent) = nearest.parent() else { break };
-            nearest = parent;
+    fn count(&self, dir: &HostPath) -> Result<usize, SysError> {
+        let Some(open) = self.directory(dir)? else { return Ok(0) };
+        Ok(walk::names(open.fd()).map_err(SysError::io("list", dir))?.len())
+    }
+
+    fn resolve(&self, path: &HostPath) -> Result<Option<HostPath>, SysError> {
+        let io = |error| SysError::io("follow", path)(error);
+        let mut at = path.clone();
+        for _ in 0..=MOST_LINKS {
+            let Some(place) = self.find(&at)? else { return Ok(None) };
+            let (Some(found), Some(dir)) =
+                (place.meta().map_err(io)?, self.path_of(place.dir()).map_err(io)?)
+            else {
+                return Ok(None);
+            };
+            if found.kind != Kind::Link {
+                return Ok(if at.parent().is_none() { Some(at) } else { below(&dir, place.name().to_str()) });
+            }
+            let Some(next) = place.link().map_err(io)?.to_str().and_then(|target| below(&dir, Some(target)))
+            else {
+                return Ok(None);
+            };
+            if !place.dir().is_roots() {
+                return Ok(None);
+            }
+            at = next;
         }
-        let place = tree::place(&self.root, &nearest)?;
-        let io = |error: nix::errno::Errno| SysError::io("measure the space of", path)(error.into());
-        let found = statvfs(&place).map_err(io)?;
-        let device = fs::metadata(&place).map_err(SysError::io("stat", path))?.dev();
-        #[allow(clippy::useless_conversion, reason = "the types differ between architectures")]
-        let (blocks, size) = (u64::from(found.blocks_free()), u64::from(found.fragment_size()));
+        Ok(None)
+    }
+
+    fn is_immutable(&self, path: &HostPath) -> bool {
+        let place = self.find(path).ok().flatten();
+        place.is_some_and(|place| place.look().ok().flatten().is_some_and(|found| found.is_immutable))
+    }
+
+    fn space(&self, path: &HostPath) -> Result<Space, SysError> {
+        let io = |error| SysError::io("measure the space of", path)(error);
+        let mut nearest = path.clone();
+        let dir = loop {
+            match (self.directory(&nearest)?, nearest.parent()) {
+                (Some(dir), _) => break dir,
+                (None, Some(parent)) => nearest = parent,
+                (None, None) => return Err(io(io::ErrorKind::NotFound.into())),
+            }
+        };
+        let found = fstatvfs(dir.fd()).map_err(|error| io(error.into()))?;
         Ok(Space {
-            device,
-            free_bytes: blocks.saturating_mul(size),
-            free_inodes: if found.files() == 0 { u64::MAX } else { found.files_free() },
-            read_only: found.flags().contains(FsFlags::ST_RDONLY),
+            device: Look::of(dir.fd(), OsStr::new("")).map_err(io)?.meta.dev,
+            bytes: found.f_blocks.saturating_mul(found.f_frsize),
+            free_bytes: found.f_bfree.saturating_mul(found.f_frsize),
+            free_inodes: if found.f_files == 0 { u64::MAX } else { found.f_ffree },
+            read_only: found.f_flag.contains(StatVfsMountFlags::RDONLY),
         })
     }
 
     fn ask(&self, command: &Command) -> Result<Output, SysError> {
         self.on_host(command)?;
+        self.dirs.forget();
         child::run(command)
     }
 
@@ -212,6 +304,7 @@ impl Sys for RealSys {
 
     fn effect(&mut self, effect: &Effect<'_>) -> Result<Output, SysError> {
         log::trace!("{}", effect.describe());
+        self.dirs.forget();
         if let Effect::Batch(effects) = effect {
             self.batch(effects)?;
             return Ok(Output::default());
@@ -246,52 +339,33 @@ impl RealSys {
     }
 
     fn open_file(&self, path: &HostPath) -> Result<File, SysError> {
-        let place = tree::place(&self.root, path)?;
-        // Non-blocking, so that a fifo in the place of a file is an error and not a hang.
-        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(place);
-        let file = file.map_err(SysError::io("open", path))?;
-        if file.metadata().map_err(SysError::io("stat", path))?.is_file() {
-            return Ok(file);
-        }
-        Err(SysError::other("open", path, "it is not a regular file"))
+        self.existing(path)?.read().map_err(SysError::io("open", path))
     }
+}
+
+/// What a text names when it stands in a directory, which is no link by itself: an absolute path, or one below the directory.
+fn below(dir: &HostPath, text: Option<&str>) -> Option<HostPath> {
+    let text = text?;
+    let start = if text.starts_with('/') { "" } else { dir.as_str() };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in start.split('/').chain(text.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/")).parse().ok()
+}
+
+fn sync_file_system(dir: &Dir) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(dir.open()?)?)
 }
 
 /// The clock, as file systems keep it.
 fn now() -> Stamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Stamp { sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nsec: since.subsec_nanos().into() }
-}
-
-fn absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-fn meta(found: &fs::Metadata) -> Meta {
-    let of = found.file_type();
-    let kind = match () {
-        () if of.is_dir() => Kind::Dir,
-        () if of.is_symlink() => Kind::Link,
-        () if of.is_fifo() => Kind::Fifo,
-        () if of.is_socket() => Kind::Socket,
-        () if of.is_block_device() => Kind::Block,
-        () if of.is_char_device() => Kind::Char,
-        () => Kind::File,
-    };
-    Meta {
-        kind,
-        mode: Mode::from_bits(found.mode()),
-        uid: found.uid(),
-        gid: found.gid(),
-        size: found.size(),
-        mtime: Stamp { sec: found.mtime(), nsec: found.mtime_nsec() },
-        ctime: Stamp { sec: found.ctime(), nsec: found.ctime_nsec() },
-        dev: found.dev(),
-        ino: found.ino(),
-        nlink: found.nlink(),
-        rdev: found.rdev(),
-    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,34 @@
-//! Effects that put something in place. Files, links and directories are made under a temporary name,
-//! complete with content and attributes, and then renamed: at no moment is half of one visible.
+//! Effects that put something in place. Files, links and directories are made under a temporary name, complete with
+//! content and attributes, and then renamed: at no moment is half of one visible.
+//!
+//! What is filled, given attributes and renamed is held open from the moment in which it is made. In a directory that
+//! others can write to the name is read again afterwards: when it does not lead to what was made here, somebody has
+//! exchanged it meanwhile, and the effect has failed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
+use chom_format::HostPath;
 use chom_format::digest::Hasher;
-use chom_format::{Digest, HostPath};
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, OFlag, fallocate};
+use rustix::fs::{
+    AtFlags, FallocateFlags, Mode, OFlags, RenameFlags, fallocate, linkat, mkdirat, openat, renameat,
+    renameat_with, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
 
-use super::super::{Attrs, Source, Sys as _, SysError};
-use super::{RealSys, attrs as set, tree};
+use super::super::{Attrs, Kind, Source, Sys as _, SysError};
+use super::sparse::Sparse;
+use super::walk::{Dir, Look, Place, names};
+use super::{RealSys, attrs as set, walk};
 
 /// As much as is read and written at once.
 const CHUNK: usize = 64 << 10;
-/// Fewer zeros than this are written.
-const HOLE: usize = 4 << 10;
+/// How often a name that others make and remove is tried before that is told.
+const TRIES: usize = 32;
 
 pub(super) fn file(
     sys: &RealSys,
@@ -25,14 +36,19 @@ pub(super) fn file(
     source: &Source<'_>,
     attrs: &Attrs,
     sync: bool,
-) -> Result<PathBuf, SysError> {
-    let place = tree::place(sys.root(), path)?;
+) -> Result<Arc<Dir>, SysError> {
+    let place = sys.place(path)?;
     in_place(sys, path, &place, sync, |temporary| {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary);
-        let mut file = file.map_err(SysError::io("create", path))?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = openat(place.dir().fd(), temporary, flags, Mode::from_raw_mode(0o600));
+        let mut file = File::from(made.map_err(|error| SysError::io("create", path)(error.into()))?);
         fill(sys, path, source, &mut file)?;
-        set::set(temporary, attrs).map_err(SysError::io("set attributes of", path))?;
-        if sync { file.sync_all().map_err(SysError::io("sync", path)) } else { Ok(()) }
+        let held = OwnedFd::from(file);
+        set::set(&held, Kind::File, attrs).map_err(SysError::io("set attributes of", path))?;
+        if sync {
+            rustix::fs::fsync(&held).map_err(|error| SysError::io("sync", path)(error.into()))?;
+        }
+        Ok(held)
     })
 }
 
@@ -42,13 +58,17 @@ pub(super) fn link(
     target: &str,
     attrs: Option<&Attrs>,
     sync: bool,
-) -> Result<PathBuf, SysError> {
-    let place = tree::place(sys.root(), path)?;
+) -> Result<Arc<Dir>, SysError> {
+    let place = sys.place(path)?;
     in_place(sys, path, &place, sync, |temporary| {
-        symlink(target, temporary).map_err(SysError::io("make the link", path))?;
-        attrs
-            .map_or(Ok(()), |attrs| set::set(temporary, attrs))
-            .map_err(SysError::io("set attributes of", path))
+        symlinkat(target, place.dir().fd(), temporary)
+            .map_err(|error| SysError::io("make the link", path)(error.into()))?;
+        let held = place.dir().at(temporary).hold().map_err(SysError::io("open", path))?;
+        if let Some(attrs) = attrs {
+            expect(&held, Kind::Link, path)?;
+            set::set(&held, Kind::Link, attrs).map_err(SysError::io("set attributes of", path))?;
+        }
+        Ok(held)
     })
 }
 
@@ -57,59 +77,122 @@ pub(super) fn hard_link(
     original: &HostPath,
     path: &HostPath,
     sync: bool,
-) -> Result<PathBuf, SysError> {
-    let original = tree::place(sys.root(), original)?;
-    let place = tree::place(sys.root(), path)?;
+) -> Result<Arc<Dir>, SysError> {
+    let (from, place) = (sys.place(original)?, sys.place(path)?);
+    let held = from.hold().map_err(SysError::io("open", original))?;
     in_place(sys, path, &place, sync, |temporary| {
-        fs::hard_link(&original, temporary).map_err(SysError::io("make the hard link", path))
+        linkat(from.dir().fd(), from.name(), place.dir().fd(), temporary, AtFlags::empty())
+            .map_err(|error| SysError::io("make the hard link", path)(error.into()))?;
+        held.try_clone().map_err(SysError::io("open", original))
     })
 }
 
-pub(super) fn dir(sys: &RealSys, path: &HostPath, attrs: &Attrs, sync: bool) -> Result<PathBuf, SysError> {
-    let place = tree::place(sys.root(), path)?;
-    // A rename would silently take the place of an empty directory.
-    if sys.meta(path)?.is_some() {
+pub(super) fn dir(sys: &RealSys, path: &HostPath, attrs: &Attrs, sync: bool) -> Result<Arc<Dir>, SysError> {
+    let place = sys.place(path)?;
+    if place.look().map_err(SysError::io("stat", path))?.is_some() {
         return Err(SysError::io("make directory", path)(io::ErrorKind::AlreadyExists.into()));
     }
     in_place(sys, path, &place, sync, |temporary| {
-        fs::DirBuilder::new().mode(0o700).create(temporary).map_err(SysError::io("make directory", path))?;
-        set::set(temporary, attrs).map_err(SysError::io("set attributes of", path))?;
-        if sync { sync_dir(temporary) } else { Ok(()) }
+        let io = |error: Errno| SysError::io("make directory", path)(error.into());
+        mkdirat(place.dir().fd(), temporary, Mode::from_raw_mode(0o700)).map_err(io)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let held = openat(place.dir().fd(), temporary, flags, Mode::empty()).map_err(io)?;
+        expect(&held, Kind::Dir, path)?;
+        set::set(&held, Kind::Dir, attrs).map_err(SysError::io("set attributes of", path))?;
+        if sync {
+            rustix::fs::fsync(&held).map_err(|error| SysError::io("sync", path)(error.into()))?;
+        }
+        Ok(held)
     })
 }
 
-pub(super) fn attrs(sys: &RealSys, path: &HostPath, attrs: &Attrs, sync: bool) -> Result<PathBuf, SysError> {
-    let place = tree::place(sys.root(), path)?;
-    set::set(&place, attrs).map_err(SysError::io("set attributes of", path))?;
-    let found = fs::symlink_metadata(&place).map_err(SysError::io("stat", path))?;
-    if sync && (found.is_file() || found.is_dir()) {
-        let file = File::open(&place).map_err(SysError::io("open", path))?;
-        file.sync_all().map_err(SysError::io("sync", path))?;
-    }
-    Ok(parent(&place))
+/// What has a temporary name is what was just made under it: ours, and empty. Before it gets an owner: in the directory of
+/// another account something else of ours may have been moved there.
+fn expect(held: &OwnedFd, kind: Kind, path: &HostPath) -> Result<(), SysError> {
+    let io = |error| SysError::io("look at", path)(error);
+    let found = Look::of(held, OsStr::new("")).map_err(io)?.meta;
+    let ours = found.kind == kind && found.uid == rustix::process::geteuid().as_raw();
+    let empty = kind != Kind::Dir || names(held).map_err(io)?.is_empty();
+    if ours && empty { Ok(()) } else { Err(exchanged(path)) }
 }
 
-pub(super) fn reserve(sys: &RealSys, path: &HostPath, bytes: u64, sync: bool) -> Result<PathBuf, SysError> {
-    let place = tree::place(sys.root(), path)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
-    let file = options.open(&place).map_err(SysError::io("open", path))?;
-    match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, i64::try_from(bytes).unwrap_or(i64::MAX)) {
+fn exchanged(path: &HostPath) -> SysError {
+    SysError::other("put in place", path, "another account exchanged it in this very moment")
+}
+
+pub(super) fn attrs(sys: &RealSys, path: &HostPath, attrs: &Attrs, sync: bool) -> Result<Arc<Dir>, SysError> {
+    let place = sys.place(path)?;
+    let held = place.hold().map_err(SysError::io("open", path))?;
+    let found = Look::of(&held, OsStr::new("")).map_err(SysError::io("stat", path))?.meta;
+    // Somebody else may hold it open, or have another name for it, and would go on to write what is then root's.
+    let shared = !place.dir().is_roots() || !found.is_roots();
+    let kept_by_owner = (found.uid, found.gid) == (attrs.uid, attrs.gid);
+    if found.kind == Kind::File && shared && !(place.dir().is_roots() && kept_by_owner) {
+        return anew(sys, path, &place, attrs, sync);
+    }
+    set::set(&held, found.kind, attrs).map_err(SysError::io("set attributes of", path))?;
+    if sync && matches!(found.kind, Kind::File | Kind::Dir) {
+        // Opened by its magic name: what is held, and not what has the path's name by now.
+        let file = openat(
+            rustix::fs::CWD,
+            walk::magic(&held),
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
+        file.and_then(rustix::fs::fsync).map_err(|error| SysError::io("sync", path)(error.into()))?;
+    }
+    Ok(Arc::clone(place.dir()))
+}
+
+/// A new file with the same content takes the place of one that others may hold.
+fn anew(
+    sys: &RealSys,
+    path: &HostPath,
+    place: &Place,
+    attrs: &Attrs,
+    sync: bool,
+) -> Result<Arc<Dir>, SysError> {
+    let from = place.read().map_err(SysError::io("open", path))?;
+    let size = from.metadata().map_err(SysError::io("stat", path))?.len();
+    in_place(sys, path, place, sync, |temporary| {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = openat(place.dir().fd(), temporary, flags, Mode::from_raw_mode(0o600));
+        let mut file = File::from(made.map_err(|error| SysError::io("create", path)(error.into()))?);
+        let mut sparse = Sparse::new(&mut file);
+        io::copy(&mut io::BufReader::with_capacity(CHUNK, (&from).take(size)), &mut sparse)
+            .and_then(|_| sparse.end())
+            .map_err(SysError::io("copy to", path))?;
+        let held = OwnedFd::from(file);
+        set::set(&held, Kind::File, attrs).map_err(SysError::io("set attributes of", path))?;
+        if sync {
+            rustix::fs::fsync(&held).map_err(|error| SysError::io("sync", path)(error.into()))?;
+        }
+        Ok(held)
+    })
+}
+
+pub(super) fn reserve(sys: &RealSys, path: &HostPath, bytes: u64, sync: bool) -> Result<Arc<Dir>, SysError> {
+    let place = sys.place(path)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(place.dir().fd(), place.name(), flags, Mode::from_raw_mode(0o600));
+    let file = file.map_err(|error| SysError::io("open", path)(error.into()))?;
+    match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes) {
         // A file system that cannot promise space: preflight's margin is all that there is.
-        Ok(()) | Err(Errno::EOPNOTSUPP) => {}
+        Ok(()) | Err(Errno::OPNOTSUPP) => {}
         Err(error) => return Err(SysError::io("reserve space for", path)(error.into())),
     }
     if sync {
-        file.sync_all().map_err(SysError::io("sync", path))?;
-        sync_dir(&parent(&place))?;
+        rustix::fs::fsync(&file).map_err(|error| SysError::io("sync", path)(error.into()))?;
+        sync_dir(place.dir(), path)?;
     }
-    Ok(parent(&place))
+    Ok(Arc::clone(place.dir()))
 }
 
-pub(super) fn append(sys: &RealSys, journal: &HostPath, at: u64, frame: &[u8]) -> Result<PathBuf, SysError> {
-    let place = tree::place(sys.root(), journal)?;
-    let file = OpenOptions::new().write(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(&place);
-    let file = file.map_err(SysError::io("open", journal))?;
+pub(super) fn append(sys: &RealSys, journal: &HostPath, at: u64, frame: &[u8]) -> Result<Arc<Dir>, SysError> {
+    let place = sys.place(journal)?;
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(place.dir().fd(), place.name(), flags, Mode::empty());
+    let file = File::from(file.map_err(|error| SysError::io("open", journal)(error.into()))?);
     let io = |error| SysError::io("append to", journal)(error);
     // What a torn frame left behind this one is overwritten and not cut off: shortening a file gives its
     // reserved space back, and a full disk would not give it again.
@@ -118,59 +201,83 @@ pub(super) fn append(sys: &RealSys, journal: &HostPath, at: u64, frame: &[u8]) -
     bytes.resize(frame.len() + usize::try_from(torn).unwrap_or(0), 0);
     file.write_all_at(&bytes, at).map_err(io)?;
     file.sync_data().map_err(SysError::io("sync", journal))?;
-    Ok(parent(&place))
+    Ok(Arc::clone(place.dir()))
 }
 
 /// Makes something under a temporary name and renames it. After a failure the temporary name is gone.
 fn in_place(
     sys: &RealSys,
     path: &HostPath,
-    place: &Path,
+    place: &Place,
     sync: bool,
-    make: impl Fn(&Path) -> Result<(), SysError>,
-) -> Result<PathBuf, SysError> {
-    let temporary = sys.temporary(place);
-    clear(&temporary).map_err(SysError::io("clear the way for", path))?;
-    let made = make(&temporary)
-        .and_then(|()| fs::rename(&temporary, place).map_err(SysError::io("put in place", path)));
+    make: impl Fn(&OsStr) -> Result<OwnedFd, SysError>,
+) -> Result<Arc<Dir>, SysError> {
+    let temporary = sys.temporary().map_err(SysError::io("make a name for", path))?;
+    let made = make(&temporary).and_then(|held| settle(path, place, &temporary, &held));
     if let Err(error) = made {
         // The first error is the one to tell; what stays is swept by whoever holds the lock next.
-        if let Err(second) = clear(&temporary) {
-            log::warn!("{} stays behind: {second}", temporary.display());
+        if let Err(second) = clear(place.dir(), &temporary) {
+            log::warn!("{} stays behind beside {path}: {second}", temporary.display());
         }
         return Err(error);
     }
-    // Renaming one of two names of the same file onto the other does nothing and leaves both.
-    clear(&temporary).map_err(SysError::io("clear", path))?;
-    let dir = parent(place);
     if sync {
-        sync_dir(&dir)?;
+        sync_dir(place.dir(), path)?;
     }
-    Ok(dir)
+    Ok(Arc::clone(place.dir()))
 }
 
-/// Removes what a run that was cut off left under a temporary name.
-fn clear(temporary: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(temporary) {
-        Ok(found) if found.is_dir() => fs::remove_dir(temporary),
-        Ok(_) => fs::remove_file(temporary),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+/// Gives what was made its name. What had the name before is gone afterwards; a directory is never.
+fn settle(path: &HostPath, place: &Place, temporary: &OsString, held: &OwnedFd) -> Result<(), SysError> {
+    let io = |error: io::Error| SysError::io("put in place", path)(error);
+    let dir = place.dir();
+    let made = Look::of(held, OsStr::new("")).map_err(io)?;
+    for _ in 0..TRIES {
+        let (flags, replaces) = match place.look().map_err(io)? {
+            None => (RenameFlags::NOREPLACE, false),
+            Some(_) if made.meta.kind == Kind::Dir => return Err(io(io::ErrorKind::AlreadyExists.into())),
+            Some(found) if found.meta.kind == Kind::Dir => {
+                return Err(io(io::ErrorKind::IsADirectory.into()));
+            }
+            Some(_) => (RenameFlags::EXCHANGE, true),
+        };
+        match renameat_with(dir.fd(), temporary, dir.fd(), place.name(), flags) {
+            Ok(()) => {}
+            // It came or went in between.
+            Err(Errno::EXIST | Errno::NOENT) => continue,
+            // A file system that knows neither: where only root makes names the old call does the same.
+            Err(Errno::INVAL) if dir.is_roots() => {
+                renameat(dir.fd(), temporary, dir.fd(), place.name()).map_err(|error| io(error.into()))?;
+            }
+            Err(error) => return Err(io(error.into())),
+        }
+        if replaces {
+            clear(dir, temporary).map_err(io)?;
+        }
+        let same = |found: Look| (found.meta.dev, found.meta.ino) == (made.meta.dev, made.meta.ino);
+        return if place.look().map_err(io)?.is_some_and(same) { Ok(()) } else { Err(exchanged(path)) };
+    }
+    Err(io(io::Error::other("another account makes and removes this name all the time")))
+}
+
+/// Removes a temporary name. It cannot be a directory with something in it, unless somebody else has made that.
+fn clear(dir: &Dir, temporary: &OsStr) -> io::Result<()> {
+    match unlinkat(dir.fd(), temporary, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => Ok(unlinkat(dir.fd(), temporary, AtFlags::REMOVEDIR)?),
+        Err(error) => Err(error.into()),
     }
 }
 
-pub(super) fn sync_dir(dir: &Path) -> Result<(), SysError> {
-    let io = |error| SysError::io("sync directory", dir.display())(error);
-    File::open(dir).map_err(io)?.sync_all().map_err(io)
-}
-
-pub(super) fn parent(place: &Path) -> PathBuf {
-    place.parent().unwrap_or(place).to_path_buf()
+pub(super) fn sync_dir(dir: &Dir, path: &HostPath) -> Result<(), SysError> {
+    let io = |error| SysError::io("sync the directory of", path)(error);
+    let open = dir.open().map_err(io)?;
+    rustix::fs::fsync(open).map_err(|error| io(error.into()))
 }
 
 fn fill(sys: &RealSys, path: &HostPath, source: &Source<'_>, to: &mut File) -> Result<(), SysError> {
     if let Source::Made(made) = source {
-        let mut sparse = Sparse { file: &mut *to, length: 0 };
+        let mut sparse = Sparse::new(to);
         made.make(sys, &mut sparse)?;
         return sparse.end().map_err(SysError::io("write", path));
     }
@@ -178,8 +285,7 @@ fn fill(sys: &RealSys, path: &HostPath, source: &Source<'_>, to: &mut File) -> R
         Source::Bytes(bytes) => Box::new(bytes),
         Source::Made(_) => Box::new(io::empty()),
         Source::File { file, .. } => {
-            let open = OpenOptions::new().read(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(file);
-            Box::new(open.map_err(SysError::io("open", file.display()))?)
+            Box::new(walk::outside(file).map_err(SysError::io("open", file.display()))?)
         }
         Source::Host { path, .. } => sys.open(path)?,
         Source::Part { path, offset, size, .. } => {
@@ -189,7 +295,7 @@ fn fill(sys: &RealSys, path: &HostPath, source: &Source<'_>, to: &mut File) -> R
         }
         Source::Joined { paths, .. } => Box::new(Joined { sys, left: paths.iter(), open: None }),
     };
-    let mut hasher = Hasher::new(Sparse { file: &mut *to, length: 0 });
+    let mut hasher = Hasher::new(Sparse::new(to));
     let mut reader = io::BufReader::with_capacity(CHUNK, &mut reader);
     io::copy(&mut reader, &mut hasher).map_err(SysError::io("copy to", path))?;
     let (found, _, sparse) = hasher.finish();
@@ -197,42 +303,6 @@ fn fill(sys: &RealSys, path: &HostPath, source: &Source<'_>, to: &mut File) -> R
     match source.digest() {
         Some(wanted) if wanted != found => Err(SysError::Digest { object: path.to_string(), wanted, found }),
         _ => Ok(()),
-    }
-}
-
-/// A file that leaves out what is nothing but zeros, as sparse files do: a database of ten gigabytes of holes
-/// must not fill the disk when it is saved, nor when it comes back.
-struct Sparse<'a> {
-    file: &'a mut File,
-    length: u64,
-}
-
-impl Sparse<'_> {
-    fn end(self) -> io::Result<()> {
-        self.file.set_len(self.length)?;
-        self.file.flush()
-    }
-}
-
-impl io::Write for Sparse<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // One run at a time: what is left comes again.
-        let is_hole = |block: &&[u8]| block.len() == HOLE && block.iter().all(|byte| *byte == 0);
-        let holes = bytes.chunks(HOLE).take_while(is_hole).count() * HOLE;
-        let count = if holes > 0 {
-            self.file.seek(SeekFrom::Current(i64::try_from(holes).unwrap_or(0)))?;
-            holes
-        } else {
-            let blocks = bytes.chunks(HOLE).take_while(|block| !is_hole(block));
-            let (run, _) = bytes.split_at(blocks.map(<[u8]>::len).sum());
-            self.file.write(run)?
-        };
-        self.length += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 
@@ -260,7 +330,7 @@ impl Read for Joined<'_> {
 
 impl Source<'_> {
     /// The digest that the bytes must have; bytes in memory need none.
-    pub fn digest(&self) -> Option<Digest> {
+    pub fn digest(&self) -> Option<chom_format::Digest> {
         match self {
             Self::Bytes(_) | Self::Made(_) => None,
             Self::File { sha256, .. }

@@ -4,7 +4,7 @@ use chom_format::HostPath;
 
 use super::super::lack::{Lack, Lacking};
 use super::super::{Effect, Source, Sys as _, SysError, mounts};
-use super::{RealSys, tree};
+use super::{RealSys, walk};
 
 /// What a name takes of a disk.
 const BLOCK: u64 = 4 << 10;
@@ -23,12 +23,9 @@ pub(super) fn explained(sys: &RealSys, effect: &Effect<'_>, error: SysError) -> 
 fn measure(sys: &RealSys, effect: &Effect<'_>, path: &HostPath, of: Lacking) -> Option<Lack> {
     let space = sys.space(&path.parent().unwrap_or_else(HostPath::root)).ok()?;
     let full = space.free_inodes == 0 && of == Lacking::Space;
-    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let place = tree::existing(sys.root(), path)
-        .ok()
-        .flatten()
-        .and_then(|place| place.into_os_string().into_string().ok());
-    let mounts = mounts::parse(&text);
+    let dir = walk::find(sys.root(), path).ok().flatten();
+    let place = dir.and_then(|place| walk::path_of(place.dir()).ok()?.into_string().ok());
+    let mounts = mounts::read().unwrap_or_default();
     let mount = place.and_then(|place| Some(mounts::of(&mounts, &place)?.point.clone()));
     Some(Lack {
         place: mount.unwrap_or_else(|| path.to_string()),
@@ -48,6 +45,7 @@ fn written<'a>(effect: &Effect<'a>) -> Option<&'a HostPath> {
         | Effect::SetAttrs { path, .. }
         | Effect::Remove { path }
         | Effect::RemoveDir { path }
+        | Effect::RemoveTree { path, .. }
         | Effect::HardLink { path, .. }
         | Effect::Reserve { path, .. } => Some(path),
         Effect::Rename { to, .. } => Some(to),
@@ -61,7 +59,9 @@ fn wanted(sys: &RealSys, effect: &Effect<'_>) -> u64 {
     match effect {
         Effect::Write { source, .. } => match source {
             Source::Bytes(bytes) => bytes.len() as u64,
-            Source::File { file, .. } => std::fs::metadata(file).map_or(0, |meta| meta.len()),
+            Source::File { file, .. } => {
+                walk::outside(file).and_then(|file| file.metadata()).map_or(0, |meta| meta.len())
+            }
             Source::Host { path, .. } => size(path),
             Source::Part { size, .. } => *size,
             Source::Joined { paths, .. } => paths.iter().map(size).sum(),

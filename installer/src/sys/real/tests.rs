@@ -1,9 +1,13 @@
 //! The real door on a directory as root: what is written, kept and followed.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::super::{PathState, Source, look, state_of};
+use chom_format::Mode;
+
+use super::super::Stamp;
 use super::*;
 
 fn host() -> (tempfile::TempDir, RealSys) {
@@ -106,6 +110,116 @@ fn links_among_the_parents_stay_inside_the_root() {
     assert!(sys.meta(&path("/up/lib/x")).unwrap().is_some());
     symlink("loop", dir.path().join("loop")).unwrap();
     assert!(sys.meta(&path("/loop/x")).is_err());
+}
+
+#[test]
+fn links_lead_where_the_host_would_go_and_nowhere_below_a_directory_of_others() {
+    let (dir, sys) = host();
+    for folder in ["usr/lib", "opt/releases/1", "srv/app/own", "etc"] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+    }
+    fs::write(dir.path().join("usr/lib/os-release"), "").unwrap();
+    for (link, target) in [
+        ("etc/os-release", "../usr/lib/os-release"),
+        ("etc/absolute", "/usr/lib/os-release"),
+        ("opt/current", "releases/1"),
+        ("opt/over", "releases/../../usr/lib"),
+        ("srv/app/planted", "/usr/lib"),
+        ("srv/into", "app/planted"),
+        ("up", "../../../usr"),
+    ] {
+        symlink(target, dir.path().join(link)).unwrap();
+    }
+    std::os::unix::fs::chown(dir.path().join("srv/app"), Some(12), Some(34)).unwrap();
+    let leads = |text: &str| sys.resolve(&path(text)).unwrap().map(|path| path.to_string());
+    for (text, wanted) in [
+        ("/etc/os-release", Some("/usr/lib/os-release")),
+        ("/etc/absolute", Some("/usr/lib/os-release")),
+        ("/opt/current", Some("/opt/releases/1")),
+        ("/opt/over", Some("/usr/lib")),
+        ("/up", Some("/usr")),
+        ("/srv/app/own", Some("/srv/app/own")),
+        ("/srv/app/planted", None),
+        ("/srv/into", None),
+        ("/no/such", None),
+        ("/", Some("/")),
+    ] {
+        assert_eq!(leads(text).as_deref(), wanted, "{text}");
+    }
+    // What lies behind such a link is not there for us, and what is there is not changed through it.
+    assert_eq!(sys.meta(&path("/srv/app/planted/os-release")).unwrap(), None);
+    assert!(sys.meta(&path("/srv/app/own")).unwrap().is_some());
+    assert!(sys.list(&path("/srv/app/planted")).unwrap().is_empty());
+}
+
+#[test]
+fn in_a_directory_of_others_a_file_is_replaced_and_never_changed_in_place() {
+    use std::io::Write as _;
+    let (dir, mut sys) = host();
+    fs::create_dir_all(dir.path().join("srv/app")).unwrap();
+    std::os::unix::fs::chown(dir.path().join("srv/app"), Some(12), Some(34)).unwrap();
+    let (at, place) = (path("/srv/app/conf"), dir.path().join("srv/app/conf"));
+    fs::write(&place, "ours").unwrap();
+    let mut open = fs::OpenOptions::new().append(true).open(&place).unwrap();
+    fs::hard_link(&place, dir.path().join("srv/app/second")).unwrap();
+    let attrs = Attrs { uid: 0, gid: 0, ..attrs(0o600) };
+    sys.effect(&Effect::SetAttrs { path: &at, attrs: &attrs }).unwrap();
+    open.write_all(b", and theirs").unwrap();
+    assert_eq!(fs::read_to_string(&place).unwrap(), "ours");
+    assert_eq!(sys.attrs(&at).unwrap().unwrap(), attrs);
+    assert_eq!(sys.meta(&at).unwrap().unwrap().nlink, 1);
+    assert_eq!(fs::read_to_string(dir.path().join("srv/app/second")).unwrap(), "ours, and theirs");
+    // A link that was planted under our name goes, and what it leads to is left alone.
+    fs::write(dir.path().join("victim"), "victim").unwrap();
+    fs::remove_file(&place).unwrap();
+    symlink("/victim", &place).unwrap();
+    sys.effect(&Effect::Write { path: &at, source: Source::Bytes(b"new"), attrs: &attrs }).unwrap();
+    assert_eq!(
+        (fs::read(&place).unwrap(), fs::read(dir.path().join("victim")).unwrap()),
+        (b"new".to_vec(), b"victim".to_vec())
+    );
+    assert_eq!(sys.list(&path("/srv/app")).unwrap(), ["conf", "second"]);
+}
+
+#[test]
+fn a_tree_of_any_depth_and_any_name_goes() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let (dir, mut sys) = host();
+    let top = dir.path().join("deep");
+    fs::create_dir(&top).unwrap();
+    // Deeper than any path may be long, which only whoever goes down step by step can make.
+    let long = "d".repeat(200);
+    let script = format!(
+        "cd {} && n=0; while [ $n -lt 60 ]; do mkdir {long} && cd {long} && : > file; n=$((n+1)); done",
+        top.display()
+    );
+    assert!(std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    fs::write(top.join(std::ffi::OsStr::from_bytes(b"odd\n\xff")), "").unwrap();
+    sys.effect(&Effect::RemoveTree { path: &path("/deep"), only_roots: false }).unwrap();
+    assert!(!top.exists());
+    assert!(sys.effect(&Effect::RemoveTree { path: &path("/deep"), only_roots: false }).is_ok(), "and again");
+}
+
+#[test]
+fn only_names_that_were_announced_are_temporary() {
+    let (_dir, mut sys) = host();
+    assert!(!sys.is_temporary(".chom-tmp-0"));
+    sys.announce("4711");
+    let name = sys.temporary().unwrap().into_string().unwrap();
+    assert!(name.starts_with(".chom-tmp-4711-") && sys.is_temporary(&name), "{name}");
+    sys.announce("0815");
+    assert!(sys.is_temporary(&name), "an earlier one stays known");
+    assert_ne!(sys.temporary().unwrap(), sys.temporary().unwrap());
+}
+
+#[test]
+fn a_file_that_somebody_else_can_write_is_read_each_time() {
+    let (dir, sys) = host();
+    fs::write(dir.path().join("theirs"), "abc").unwrap();
+    std::os::unix::fs::chown(dir.path().join("theirs"), Some(12), Some(34)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(80));
+    sys.digest(&path("/theirs")).unwrap();
+    assert_eq!(sys.remembered(), Index::default());
 }
 
 #[test]
