@@ -6,6 +6,7 @@ use chom_format::{Exit, HostPath, HostState};
 use super::age::IdentityError;
 use super::verify::Damage;
 use crate::sys::SysError;
+use crate::transaction::Unreadable;
 
 /// Why a backup was not made, is not good, or cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,9 @@ pub enum BackupError {
     /// It cannot be restored here, now.
     #[error("it cannot be restored: {}", .0.join("; "))]
     NotNow(Vec<String>),
+    /// What says what is to be backed up.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// The door said no.
     #[error(transparent)]
     Sys(#[from] SysError),
@@ -93,6 +97,7 @@ fn list(damages: &[Damage]) -> String {
 impl Explain for BackupError {
     fn exit(&self) -> Exit {
         match self {
+            Self::Unreadable(error) => error.exit(),
             Self::Refused(_) | Self::OtherHost { .. } | Self::NotNow(_) => Exit::Refused,
             Self::Part { .. } | Self::NotGood(_) | Self::Sys(_) => Exit::Failed,
             _ => Exit::BadInput,
@@ -115,6 +120,7 @@ impl Explain for BackupError {
             Self::Encrypted(_) => "--identity FILE, the file that age-keygen has written".to_owned(),
             Self::OtherHost { .. } => "--any-host, when that is what is meant".to_owned(),
             Self::Identity(_) => "name the file that age-keygen has written".to_owned(),
+            Self::Unreadable(error) => return error.hint(),
             Self::NoPart { .. } => "chom-install backup list --verbose names the parts".to_owned(),
             Self::Part { .. } | Self::NotGood(_) | Self::NotNow(_) | Self::Sys(_) => return None,
         })

@@ -74,14 +74,17 @@ impl Consent for Agreement {
     }
 
     fn agree_to_install(&self, proposal: &Proposal<'_>) -> Result<(), RunError> {
-        let Proposal { bundle, plan, findings } = proposal;
+        let Proposal { bundle, plan, findings, recorded } = proposal;
         let color = self.printer.data_in_color();
         if self.printer.json_wanted() {
             self.printer.json_line(&serde_json::json!({
-                "event": "plan", "bundle": bundle, "plan": plan, "preflight": findings,
+                "event": "plan", "bundle": bundle, "plan": plan, "preflight": findings, "recorded": recorded,
             }));
         } else {
             self.printer.styled(plan.show(Style { color, all: false }));
+            if let Some(line) = recorded.line() {
+                self.printer.data(format_args!("{line}\n"));
+            }
             let worth_knowing = findings.table(false);
             if !worth_knowing.is_empty() {
                 self.printer.always(worth_knowing.trim_end());

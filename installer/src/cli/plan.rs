@@ -45,6 +45,9 @@ impl Plan {
             if let Some(plan) = &looked.plan {
                 ctx.printer.styled(plan.show(Style { color: ctx.printer.data_in_color(), all: self.all }));
             }
+            if let Some(line) = looked.recorded.as_ref().and_then(run::Recorded::line) {
+                ctx.printer.data(format_args!("{line}\n"));
+            }
             ctx.printer.data(looked.preflight.table(self.all));
         }
         match verdict {

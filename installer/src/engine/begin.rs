@@ -10,15 +10,16 @@ use crate::nonce::Nonce;
 use crate::resource::{Resource, private};
 use crate::step::Detail;
 use crate::sys::{Effect, Source, Sys, SysError, look};
-use crate::transaction::{Reserve, list};
+use crate::transaction::{Reserve, Way, list};
 
 const JOURNAL_FORMAT: u32 = 1;
 
 impl Engine<'_> {
     /// Begins a transaction. Outside the state directory nothing has changed when this fails.
     pub(super) fn begin(&mut self, order: &Order<'_>) -> Result<Open, EngineError> {
-        if let Some(known) = list(self.sys, &self.files)?.into_iter().find(|known| known.state.is_open()) {
-            return Err(self.in_the_way(&known));
+        let known = list(self.sys, &self.files)?;
+        if let Some(known) = known.iter().find(|known| known.state.is_open()) {
+            return Err(self.in_the_way(known));
         }
         for position in [&order.options.fail_at, &order.options.interrupt_at].into_iter().flatten() {
             if let Position::Step(step) = position
@@ -50,6 +51,8 @@ impl Engine<'_> {
             by: order.by.to_owned(),
             backup: order.backup,
             token: Some(fresh_token()?),
+            upon: Some(Way::of(&known).committed(&known).unwrap_or(0)),
+            adopts: order.adopts,
         };
         open.note(self.sys, &Record::Begin(begin))?;
         open.announce(self.sys);

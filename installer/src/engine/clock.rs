@@ -1,8 +1,9 @@
 //! The boot clock and the boot that it belongs to. Nothing that waits is measured on the time of day, which
 //! somebody may set.
 
-use crate::journal::BootTime;
+use crate::journal::{BootTime, Standing};
 use crate::sys::{Sys, SysError, text_at};
+use crate::transaction::Known;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const UPTIME: &str = "/proc/uptime";
@@ -12,10 +13,21 @@ pub fn boot_time(sys: &dyn Sys) -> Result<BootTime, SysError> {
     let uptime = text_at(sys, UPTIME)?;
     let ms = milliseconds(&uptime)
         .ok_or_else(|| SysError::other("understand", UPTIME, format!("`{}` is no time", uptime.trim())))?;
-    Ok(BootTime { boot_id: boot_id(sys), ms })
+    let boot_id = text_at(sys, BOOT_ID)?.trim().to_owned();
+    if boot_id.is_empty() {
+        return Err(SysError::other("read", BOOT_ID, "the kernel does not tell which boot this is"));
+    }
+    Ok(BootTime { boot_id, ms })
 }
 
-/// Names this boot; empty where the kernel does not tell.
+/// Now, for telling whether windows of these transactions are still open. Not asked where none has one; where one has, not
+/// to know is an error: it would be rolled back under whoever is about to confirm it.
+pub fn time_for(sys: &dyn Sys, known: &[Known]) -> Result<BootTime, SysError> {
+    let exposed = |known: &Known| matches!(known.state.standing, Standing::Exposed { .. });
+    if known.iter().any(exposed) { boot_time(sys) } else { Ok(BootTime::default()) }
+}
+
+/// Names this boot, for people; empty where the kernel does not tell.
 pub(super) fn boot_id(sys: &dyn Sys) -> String {
     text_at(sys, BOOT_ID).map(|id| id.trim().to_owned()).unwrap_or_default()
 }

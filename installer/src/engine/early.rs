@@ -7,7 +7,6 @@
 //! every other day, begun by itself once the host is up.
 
 use super::backward::{Pass, in_reverse};
-use super::clock::boot_time;
 use super::recover::cause;
 use super::{Engine, EngineError, Event, Open};
 use crate::journal::Record;
@@ -31,8 +30,7 @@ impl Engine<'_> {
     /// Puts back what lies on the disk, and sees to it that the rest follows. The transactions that were cut
     /// off; nothing to do is an empty list.
     pub fn recover_early(&mut self) -> Result<Vec<u64>, EngineError> {
-        let now = boot_time(self.sys).unwrap_or_default();
-        let open = self.unfinished(&now)?;
+        let (open, now) = self.unfinished(true)?;
         let ids: Vec<u64> = open.iter().map(|known| known.id).collect();
         for known in open {
             let cause = cause(&known.state, &now);

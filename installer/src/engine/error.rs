@@ -7,6 +7,7 @@ use super::order::Position;
 use crate::journal::JournalError;
 use crate::step::StepError;
 use crate::sys::SysError;
+use crate::transaction::WayError;
 
 /// No effect took place.
 #[derive(Debug, thiserror::Error)]
@@ -36,15 +37,9 @@ pub enum EngineError {
         /// Until it is taken back.
         seconds: u64,
     },
-    /// There is nothing to take back.
-    #[error("no transaction stands on this host")]
-    NothingStands,
-    /// No such transaction.
-    #[error("there is no transaction {id} to go back to")]
-    NoSuch {
-        /// As asked for.
-        id: u64,
-    },
+    /// There is no such way back.
+    #[error(transparent)]
+    Way(#[from] WayError),
     /// What it saved is not what it was: to take it back would leave the host between two states.
     #[error("what transaction {id} has saved is lost or damaged:\n{}", .damaged.join("\n"))]
     Damaged {
@@ -70,7 +65,8 @@ impl Explain for EngineError {
             Self::Unfinished { .. } | Self::Journal(JournalError::Corrupt { .. }) => Exit::NeedsPerson,
             Self::Awaiting { .. } => Exit::Busy,
             Self::Damaged { .. } => Exit::Refused,
-            Self::NoSuchPosition(_) | Self::NothingStands | Self::NoSuch { .. } => Exit::BadInput,
+            Self::NoSuchPosition(_) => Exit::BadInput,
+            Self::Way(error) => error.exit(),
             Self::Stale { .. } | Self::Journal(_) | Self::Step(_) | Self::Sys(_) => Exit::Failed,
         }
     }
@@ -91,7 +87,7 @@ impl Explain for EngineError {
                  rest: chom-install rollback --partly"
                     .to_owned()
             }
-            Self::NothingStands | Self::NoSuch { .. } => "chom-install history".to_owned(),
+            Self::Way(error) => return error.hint(),
             Self::Step(StepError::Refused { hint, .. }) => return hint.clone(),
             Self::Journal(error) => return error.hint(),
             Self::Step(StepError::Sys(error)) | Self::Sys(error) => return error.hint(),

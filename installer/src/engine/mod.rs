@@ -57,7 +57,7 @@ mod touch;
 mod tests;
 
 pub use boot::keep_program;
-pub use clock::boot_time;
+pub use clock::{boot_time, time_for};
 pub use confirm::{ConfirmError, Confirmation};
 pub use error::EngineError;
 pub use event::{Event, Observer, Silent};

@@ -27,6 +27,8 @@ pub struct Order<'a> {
     pub options: Options,
     /// The backup that was made for it, just before.
     pub backup: Option<u64>,
+    /// Nothing is known of what the host has, and what is as wanted is taken over as it is.
+    pub adopts: bool,
 }
 
 /// One change of the plan.

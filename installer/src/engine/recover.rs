@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use chom_format::Digest;
 
-use super::clock::boot_time;
+use super::clock::time_for;
 use super::log::Log;
 use super::report::{Ending, Report};
 use super::{Engine, EngineError, Event, Open};
 use crate::journal::{BootTime, Standing, State};
 use crate::resource::Resource;
 use crate::sys::{Sys, interrupt};
-use crate::transaction::{Files, Known, Reserve, list};
+use crate::transaction::{Files, Known, Reserve, Way, list};
 
 /// Whether a transaction can be taken back: every original that it has saved is read and compared, before anything is
 /// touched. Whoever recovers a host that is half done does not ask: there, all that can be put back is better than nothing.
@@ -28,17 +28,18 @@ impl Engine<'_> {
     /// Takes back what a run that was cut off left half done, and what nobody has confirmed in time; a window
     /// that is still open is left alone. Nothing to do is an empty list.
     pub fn recover(&mut self) -> Result<Vec<Report>, EngineError> {
-        let now = boot_time(self.sys).unwrap_or_default();
-        let reports = self.unfinished(&now)?.into_iter().map(|known| {
+        let (unfinished, now) = self.unfinished(false)?;
+        let reports = unfinished.into_iter().map(|known| {
             let cause = cause(&known.state, &now);
             self.take_back_known(known, &cause)
         });
         reports.collect()
     }
 
-    /// Transactions that were cut off, newest first, and those whose window is closed. When none is open, what one
-    /// that ended may have left goes.
-    pub(super) fn unfinished(&mut self, now: &BootTime) -> Result<Vec<Known>, EngineError> {
+    /// Transactions that were interrupted, newest first, and those whose window is closed, with the time that this was
+    /// judged by. When none is open, what one that ended may have left goes. No window is still open while the host comes
+    /// up, whatever its clock says.
+    pub(super) fn unfinished(&mut self, coming_up: bool) -> Result<(Vec<Known>, BootTime), EngineError> {
         let mut known = match list(self.sys, &self.files) {
             Ok(known) => known,
             Err(error) => {
@@ -51,33 +52,26 @@ impl Engine<'_> {
             self.disarm(known.last().map(|known| &known.state))?;
             self.all_is_well();
         }
-        known.retain(|known| known.state.is_open() && known.state.awaits_ms(now).is_none());
+        let now = match time_for(self.sys, &known) {
+            Err(_) if coming_up => BootTime::default(),
+            now => now?,
+        };
+        known.retain(|known| known.state.is_open() && known.state.awaits_ms(&now).is_none());
         known.reverse();
-        Ok(known)
+        Ok((known, now))
     }
 
-    /// Takes back the newest transaction that stands, or all of them that are newer than `to`.
+    /// Rolls back the newest committed transaction, or all of them that are newer than `to`; none when that is the newest.
     pub fn rollback(&mut self, to: Option<u64>) -> Result<Vec<Report>, EngineError> {
         let known = list(self.sys, &self.files)?;
-        // What waits to be confirmed is taken back like what stands: somebody says no.
-        let wanted =
-            |known: &Known| matches!(known.state.standing, Standing::Exposed { .. }) || known.state.stands();
-        if let Some(open) = known.iter().find(|known| known.state.is_open() && !wanted(known)) {
+        let way = Way::of(&known);
+        if let Some(open) = known.iter().find(|known| known.state.is_open() && !way.back.contains(&known.id))
+        {
             return Err(EngineError::Unfinished { id: open.id });
         }
-        if let Some(id) = to.filter(|id| *id != 0 && !known.iter().any(|known| known.id == *id)) {
-            return Err(EngineError::NoSuch { id });
-        }
-        let standing: Vec<Known> = known.into_iter().filter(wanted).rev().collect();
-        let wanted: Vec<Known> = match to {
-            Some(id) => standing.into_iter().filter(|known| known.id > id).collect(),
-            None => standing.into_iter().take(1).collect(),
-        };
-        if wanted.is_empty() {
-            return Err(EngineError::NothingStands);
-        }
+        let wanted = way.to(to)?;
         let mut reports = Vec::new();
-        for known in wanted {
+        for known in known.into_iter().rev().filter(|known| wanted.contains(&known.id)) {
             // Between two transactions, where nothing is half done, a wish to stop is heeded.
             interrupt::check()?;
             let report = self.take_back_known(known, "a rollback was asked for")?;
@@ -100,10 +94,11 @@ impl Engine<'_> {
 
     /// Why nothing may begin while this transaction is open.
     pub(super) fn in_the_way(&self, known: &Known) -> EngineError {
-        let now = boot_time(self.sys).unwrap_or_default();
-        match known.state.awaits_ms(&now) {
-            Some(left) => EngineError::Awaiting { id: known.id, seconds: left.div_ceil(1000) },
-            None => EngineError::Unfinished { id: known.id },
+        let left = time_for(self.sys, std::slice::from_ref(known)).map(|now| known.state.awaits_ms(&now));
+        match left {
+            Ok(Some(left)) => EngineError::Awaiting { id: known.id, seconds: left.div_ceil(1000) },
+            Ok(None) => EngineError::Unfinished { id: known.id },
+            Err(error) => error.into(),
         }
     }
 

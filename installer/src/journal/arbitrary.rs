@@ -40,7 +40,7 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
 
 fn begin(by: String, id: u64) -> Record {
     let (bundle, at, boot_id) = ("mentat-1-00000000".into(), "2026-01-01T00:00:00Z".into(), "boot".into());
-    let backup = id.checked_sub(1);
+    let (backup, upon, adopts) = (id.checked_sub(1), id.checked_sub(2), id.is_multiple_of(3));
     Record::Begin(Begin {
         format: 1,
         id,
@@ -51,6 +51,8 @@ fn begin(by: String, id: u64) -> Record {
         by,
         backup,
         token: None,
+        upon,
+        adopts,
     })
 }
 

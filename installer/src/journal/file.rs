@@ -60,6 +60,12 @@ impl JournalError {
 }
 
 impl Journal {
+    /// One that nobody writes, for tests of what is folded from records.
+    #[cfg(test)]
+    pub(crate) fn at(path: HostPath) -> Self {
+        Self { path, tail: Tail::default(), reserved: None, kept_free: 0 }
+    }
+
     /// A new, empty journal with its space reserved: file, directory and space are on the disk when this returns.
     pub fn create(sys: &mut dyn Sys, path: HostPath) -> Result<Self, JournalError> {
         sys.effect(&Effect::Reserve { path: &path, bytes: RESERVED })?;

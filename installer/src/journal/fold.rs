@@ -277,6 +277,8 @@ mod tests {
             by: String::new(),
             backup: None,
             token: None,
+            upon: None,
+            adopts: false,
         })
     }
 

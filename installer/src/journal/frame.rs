@@ -188,6 +188,8 @@ mod tests {
             by: "root".into(),
             backup: None,
             token: None,
+            upon: None,
+            adopts: false,
         })
     }
 

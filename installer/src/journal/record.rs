@@ -118,4 +118,10 @@ pub struct Begin {
     /// How temporary names begin until the first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// The transaction that was committed then, 0 when none was. None in journals from before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upon: Option<u64>,
+    /// Nothing was known of what the host had, and what was as wanted was taken over as it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopts: bool,
 }

@@ -31,6 +31,8 @@ pub struct Plan {
     pub units: Vec<UnitFate>,
     /// What will be written, by file system.
     pub room: Vec<Room>,
+    /// Files and releases that are as they should be.
+    pub found: usize,
     /// What the steps were told at the start; each one's own context follows from the changes before it.
     #[serde(skip)]
     context: Context,
@@ -107,13 +109,14 @@ impl Plan {
         }
         let room = room::measure(sys, &steps)?;
         let units = summary::fates(entries, &steps);
-        Ok(Self { steps, units, room, context })
+        let found = entries.iter().zip(&steps).filter(|(entry, planned)| is_found(entry, planned)).count();
+        Ok(Self { steps, units, room, found, context })
     }
 
     /// The plan of steps that are no bundle's and were decided already.
     pub fn decided(sys: &dyn Sys, steps: Vec<Planned>) -> Result<Self, SysError> {
         let room = room::measure(sys, &steps)?;
-        Ok(Self { steps, units: Vec::new(), room, context: Context::default() })
+        Ok(Self { steps, units: Vec::new(), room, found: 0, context: Context::default() })
     }
 
     /// Whether the host is already what the bundle says.
@@ -180,6 +183,12 @@ fn decide(sys: &dyn Sys, entry: &Entry, context: &Context) -> Result<Planned, St
         decision,
         seen,
     })
+}
+
+// Directories, packages and accounts may be anybody's; the very bytes of a bundle are nobody else's.
+fn is_found(entry: &Entry, planned: &Planned) -> bool {
+    matches!(entry.spec, StepSpec::File(_) | StepSpec::Release(_))
+        && matches!(planned.decision, Decision::Keep { .. })
 }
 
 /// The units that steps are about.

@@ -37,7 +37,7 @@ impl Finding {
         Self { check, level: Level::Pass, reason: reason.into(), remedy: None }
     }
 
-    pub(super) fn warn(check: &'static str, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn warn(check: &'static str, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { check, level: Level::Warn, reason: reason.into(), remedy: Some(remedy.into()) }
     }
 

@@ -11,10 +11,16 @@ use chom_format::{CheckSpec, Probe};
 use super::Session;
 use crate::check::{Report, Runner};
 use crate::open::Bundle;
+use crate::transaction::Installed;
 
 /// Does the work, and gives with it the checks that passed meanwhile.
-pub(super) fn beside<T>(session: &Session, bundle: &Bundle, work: impl FnOnce() -> T) -> (T, Vec<Report>) {
-    if !session.has(bundle.manifest_bytes()) {
+pub(super) fn beside<T>(
+    session: &Session,
+    installed: Option<&Installed>,
+    bundle: &Bundle,
+    work: impl FnOnce() -> T,
+) -> (T, Vec<Report>) {
+    if installed.is_none_or(|installed| installed.bytes != bundle.manifest_bytes()) {
         return (work(), Vec::new());
     }
     let asks = |spec: &&CheckSpec| !matches!(spec.probe, Probe::Unit { .. });

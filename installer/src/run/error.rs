@@ -11,7 +11,7 @@ use crate::plan::PlanError;
 use crate::preflight::Refused;
 use crate::step::StepError;
 use crate::sys::SysError;
-use crate::transaction::Busy;
+use crate::transaction::{Busy, Unreadable};
 
 /// Why a command ended before it did anything.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,9 @@ pub enum RunError {
     /// The door said no.
     #[error(transparent)]
     Sys(#[from] SysError),
+    /// What a committed transaction has left.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// A backup.
     #[error(transparent)]
     Backup(#[from] BackupError),
@@ -69,6 +72,7 @@ impl Explain for RunError {
             Self::Open(error) => error.exit(),
             Self::Refused(error) => error.exit(),
             Self::Busy(error) => error.exit(),
+            Self::Unreadable(error) => error.exit(),
             Self::Backup(error) => error.exit(),
             Self::Engine(error) => error.exit(),
             Self::Confirm(error) => error.exit(),
@@ -86,6 +90,7 @@ impl Explain for RunError {
             Self::Open(error) => error.hint(),
             Self::Refused(error) => error.hint(),
             Self::Busy(error) => error.hint(),
+            Self::Unreadable(error) => error.hint(),
             Self::Backup(error) => error.hint(),
             Self::Engine(error) => error.hint(),
             Self::Confirm(error) => error.hint(),

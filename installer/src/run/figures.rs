@@ -68,7 +68,13 @@ pub(super) fn withdraw(session: &mut Session) {
 }
 
 fn files(session: &Session, file: &str) -> Vec<HostPath> {
-    let dirs = session.installed().map(|manifest| manifest.metrics).unwrap_or_default();
+    let dirs = match session.installed() {
+        Ok(installed) => installed.map(|installed| installed.manifest.metrics).unwrap_or_default(),
+        Err(error) => {
+            log::warn!("where the figures of this run belong is not known: {error}");
+            Vec::new()
+        }
+    };
     dirs.iter().filter_map(|dir| format!("{dir}/{file}").parse().ok()).collect()
 }
 

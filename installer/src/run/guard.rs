@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::session::this_program;
 use super::{Outcome, RunError, Session, figures};
-use crate::engine::{Engine, boot_time};
+use crate::engine::{Engine, time_for};
 use crate::journal::Standing;
 use crate::sys::{SysError, interrupt};
 use crate::transaction::{Busy, Hold, Known, load};
@@ -35,7 +35,7 @@ pub fn guard(id: u64, progress: &Progress) -> Result<Outcome, RunError> {
             // A person has been told, and decides when it is tried again.
             Standing::Stuck { .. } => return Ok(Outcome::nothing()),
             Standing::Exposed { .. } | Standing::Open | Standing::RollingBack { .. } => {
-                open_for(&session, &known)
+                open_for(&session, &known)?
             }
         };
         match pause {
@@ -55,9 +55,9 @@ pub fn guard(id: u64, progress: &Progress) -> Result<Outcome, RunError> {
 }
 
 // How long it may still be confirmed.
-fn open_for(session: &Session, known: &Known) -> Option<Duration> {
-    let now = boot_time(&session.sys).ok()?;
-    known.state.awaits_ms(&now).map(Duration::from_millis)
+fn open_for(session: &Session, known: &Known) -> Result<Option<Duration>, SysError> {
+    let now = time_for(&session.sys, std::slice::from_ref(known))?;
+    Ok(known.state.awaits_ms(&now).map(Duration::from_millis))
 }
 
 // With the lock held the journal is read again: what was open a moment ago may be exposed or confirmed now.
@@ -68,7 +68,7 @@ fn take_back(
     progress: &Progress,
 ) -> Result<Option<Outcome>, RunError> {
     let Some(known) = load(&session.sys, &session.files, id)? else { return Ok(None) };
-    if !known.state.is_open() || open_for(session, &known).is_some() {
+    if !known.state.is_open() || open_for(session, &known)?.is_some() {
         return Ok(None);
     }
     interrupt::listen()?;

@@ -11,7 +11,7 @@ use chom_format::{CheckSpec, HostPath, StepId, StepSpec};
 use super::detach::{self, Ticket};
 use super::session::{this_program, who};
 use super::window::Confirming;
-use super::{Outcome, RunError, Session, Waiting, backup, early, figures};
+use super::{Outcome, Recorded, RunError, Session, Waiting, backup, early, figures};
 use crate::check::{Before, Report, Runner};
 use crate::engine::{Ending, Engine, EngineError, ManifestChecks, Options, Order, Position, Task};
 use crate::open::{Bundle, Source};
@@ -20,7 +20,7 @@ use crate::preflight::{self, Findings};
 use crate::step::{self, Decision, Entry};
 use crate::sys::{SysError, interrupt};
 use crate::systemd::Snapshot;
-use crate::transaction::Hold;
+use crate::transaction::{Hold, Installed};
 use crate::ui::{Event, Progress, Watcher};
 
 /// What `install` is asked to do.
@@ -52,6 +52,8 @@ pub struct Proposal<'a> {
     pub plan: &'a Plan,
     /// What preflight says.
     pub findings: &'a Findings,
+    /// What becomes of the manifest that the host has on record.
+    pub recorded: &'a Recorded,
 }
 
 /// Whoever agrees, or does not.
@@ -76,22 +78,25 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     let mut session = Session::new(Path::new("/"))?;
     if !nix::unistd::geteuid().is_root() {
         // Refused with everything else that stands in the way.
-        decide(asked, &bundle, &session, progress)?.2.verdict()?;
+        decide(asked, &bundle, &session, None, progress)?.findings.verdict()?;
         return Err(RunError::NotRoot);
     }
     let hold = Hold::take(&mut session.sys, &session.files, "looking")?;
     let ticket = asked.ticket.map(|id| Ticket::redeem(&mut session, id)).transpose()?;
-    if let Some((known, seconds)) = session.awaiting() {
+    if let Some((known, seconds)) = session.awaiting()? {
         return Err(EngineError::Awaiting { id: known.id, seconds }.into());
     }
-    if let (Some(hold), false) = (&hold, session.unfinished().is_empty())
+    if let (Some(hold), false) = (&hold, session.unfinished()?.is_empty())
         && let Some(stuck) = recover_first(asked, &bundle, &mut session, hold, consent, progress)?
     {
         return Ok(stuck);
     }
-    let (decided, early) = early::beside(&session, &bundle, || decide(asked, &bundle, &session, progress));
-    let (entries, plan, findings) = decided?;
-    if plan.is_empty() {
+    let installed = session.installed()?;
+    let (decided, early) = early::beside(&session, installed.as_ref(), &bundle, || {
+        decide(asked, &bundle, &session, installed.as_ref(), progress)
+    });
+    let Decided { entries, plan, findings, recorded } = decided?;
+    if plan.is_empty() && recorded == Recorded::Same {
         findings.verdict()?;
         let reports = health(&bundle, &session, &plan, early, progress);
         let outcome = Outcome::unchanged(bundle.name(), &reports, begun.elapsed().as_secs_f64());
@@ -103,8 +108,10 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     bundle.verify_payloads(&|done| progress.show(&Event::Reading { done, total }))?;
     progress.pause();
     let (name, by) = (bundle.name(), ticket.as_ref().map_or_else(who, |ticket| ticket.by.clone()));
-    consent.agree_to_install(&Proposal { bundle: &name, plan: &plan, findings: &findings })?;
-    let before = Before::look(&session.sys, &bundle.manifest().checks, &session.known_checks());
+    let proposal = Proposal { bundle: &name, plan: &plan, findings: &findings, recorded: &recorded };
+    consent.agree_to_install(&proposal)?;
+    let passed = installed.as_ref().map(Installed::checks).unwrap_or_default();
+    let before = Before::look(&session.sys, &bundle.manifest().checks, &passed);
     let hold = match hold {
         Some(hold) => hold,
         None => Hold::establish(&mut session.sys, &session.files, "installing")?,
@@ -113,7 +120,8 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
         return detach::start(asked, &source, &mut session, hold);
     }
     let opened = asked.confirming.window(&plan, ticket.as_ref(), progress)?;
-    let backup = backup::before(&mut session, &hold, progress)?;
+    // Where no step has an effect, none can harm what would be backed up.
+    let backup = if plan.is_empty() { None } else { backup::before(&mut session, &hold, progress)? };
     let checks = ManifestChecks { specs: &bundle.manifest().checks, before };
     let order = Order {
         bundle: &name,
@@ -129,6 +137,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
             ..Options::default()
         },
         backup: backup.map(|created| created.backup.id),
+        adopts: matches!(recorded, Recorded::Adopted { .. }),
     };
     let mut watcher = Watcher::new(progress);
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
@@ -136,7 +145,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     let report = engine.install(&order)?;
     figures::publish(&mut session, &report, false);
     let (ending, id) = (report.ending, report.id);
-    let outcome = Outcome::of(report);
+    let outcome = Outcome::of(report).recorded(recorded);
     if ending == Ending::Committed {
         session.remember();
     }
@@ -172,7 +181,7 @@ fn recover_first(
 ) -> Result<Option<Outcome>, RunError> {
     preflight::host(&request(asked, bundle, session, &BTreeSet::new(), &|_| {})).verdict()?;
     progress.pause();
-    consent.agree_to_recover(&session.unfinished())?;
+    consent.agree_to_recover(&session.unfinished()?)?;
     let mut watcher = Watcher::new(progress);
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), hold, &mut watcher);
     engine = engine.kept_as(this_program());
@@ -190,34 +199,44 @@ fn recover_first(
 /// How old an answer of systemd may be that a plan is made from.
 const FRESH: Duration = Duration::from_secs(2);
 
+/// What a run would do, and whether it may.
+struct Decided {
+    entries: Vec<Entry>,
+    plan: Plan,
+    findings: Findings,
+    recorded: Recorded,
+}
+
 fn decide(
     asked: &Install,
     bundle: &Bundle,
     session: &Session,
+    installed: Option<&Installed>,
     progress: &Progress,
-) -> Result<(Vec<Entry>, Plan, Findings), RunError> {
+) -> Result<Decided, RunError> {
     let waited = Cell::new(false);
     let waiting = |what: &str| {
         waited.set(true);
         progress.show(&Event::Waiting { what });
     };
-    let ours = session.ours();
+    let ours = installed.map(Installed::paths).unwrap_or_default();
     let mut request = request(asked, bundle, session, &ours, &waiting);
-    let decided = decide_now(asked, bundle, session, &request);
+    let decided = decide_now(asked, bundle, session, installed, &request);
     if !waited.get() {
         return decided;
     }
     // What was seen while others worked with packages is not what they have left.
     request.patience = Duration::ZERO;
-    decide_now(asked, bundle, session, &request)
+    decide_now(asked, bundle, session, installed, &request)
 }
 
 fn decide_now(
     asked: &Install,
     bundle: &Bundle,
     session: &Session,
+    installed: Option<&Installed>,
     request: &preflight::Request<'_>,
-) -> Result<(Vec<Entry>, Plan, Findings), RunError> {
+) -> Result<Decided, RunError> {
     let entries = step::all(bundle.manifest()).map_err(PlanError::from);
     let units = entries.as_deref().map(plan::units).unwrap_or_default();
     // systemd takes as long to answer as all the rest takes to be looked at.
@@ -247,7 +266,9 @@ fn decide_now(
         findings.verdict()?;
     }
     let (entries, plan) = made?;
-    Ok((entries, plan, findings))
+    let recorded = Recorded::of(session, installed, bundle, &plan);
+    findings.0.extend(recorded.finding());
+    Ok(Decided { entries, plan, findings, recorded })
 }
 
 fn request<'a>(

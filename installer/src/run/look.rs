@@ -5,10 +5,11 @@ use std::path::Path;
 use chom_format::StepId;
 use serde::Serialize;
 
-use super::{RunError, Session};
+use super::{Recorded, RunError, Session};
 use crate::open::{Bundle, Source};
 use crate::plan::Plan;
 use crate::preflight::{self, Findings};
+use crate::transaction::Installed;
 use crate::ui::{Event, Progress};
 
 /// What `install` would do.
@@ -22,6 +23,8 @@ pub struct Looked {
     pub preflight: Findings,
     /// What would be done; none when no plan could be made.
     pub plan: Option<Plan>,
+    /// What would become of the manifest on record; none when that is not known.
+    pub recorded: Option<Recorded>,
     /// Transactions that were cut off and would be taken back first.
     pub unfinished: Vec<u64>,
 }
@@ -37,14 +40,17 @@ pub fn look(
     let source = Source::find(named)?;
     let bundle = Bundle::open(&source, &|done| progress.show(&Event::Reading { done, total: None }))?;
     let session = Session::new(root)?;
-    let ours = session.ours();
+    let installed = session.installed()?;
+    let ours = installed.as_ref().map(Installed::paths).unwrap_or_default();
+    let unfinished = session.unfinished()?;
+    let hidden = session.is_hidden()?;
     let request = preflight::Request {
         sys: &session.sys,
         manifest: bundle.manifest(),
         facts: &session.facts,
         any_host,
         ours: &ours,
-        unfinished: &session.unfinished(),
+        unfinished: &unfinished,
         patience: std::time::Duration::ZERO,
         waiting: &|_| {},
     };
@@ -58,11 +64,8 @@ pub fn look(
         Err(error) if findings.allow() => return Err(error.into()),
         plan => plan.ok(),
     };
-    Ok(Looked {
-        format: 1,
-        bundle: bundle.name(),
-        preflight: findings,
-        plan,
-        unfinished: session.unfinished(),
-    })
+    let told = plan.as_ref().filter(|_| !hidden);
+    let recorded = told.map(|plan| Recorded::of(&session, installed.as_ref(), &bundle, plan));
+    findings.0.extend(recorded.as_ref().and_then(Recorded::finding));
+    Ok(Looked { format: 1, bundle: bundle.name(), preflight: findings, plan, recorded, unfinished })
 }

@@ -19,10 +19,12 @@ mod install;
 mod look;
 mod outcome;
 mod proof;
+mod recorded;
 mod rollback;
 mod session;
 mod status;
 mod verify;
+mod way_back;
 mod window;
 
 pub use backup::{
@@ -38,8 +40,10 @@ pub use install::{Consent, Install, Proposal, install};
 pub use look::{Looked, look};
 pub use outcome::{CheckLine, Outcome, Problem};
 pub use proof::{Proof, proof};
+pub use recorded::Recorded;
 pub use rollback::{recover, recover_at_boot, rollback};
 pub use session::Session;
 pub use status::{History, Status, history, status};
 pub use verify::{Verified, verify};
+pub use way_back::WayBack;
 pub use window::Confirming;

@@ -6,7 +6,7 @@ use chom_format::exit::Explain;
 use chom_format::{ComponentName, Exit, HostState, Severity, StepId};
 use serde::Serialize;
 
-use super::{Detached, Waiting};
+use super::{Detached, Recorded, Waiting};
 use crate::check::{self, Verdict};
 use crate::engine;
 use crate::resource::{Fingerprint, Resource};
@@ -45,6 +45,9 @@ pub struct Outcome {
     /// The backup that was made before it; of several the one before the first of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<u64>,
+    /// What became of the manifest on record, of an installation that was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Recorded>,
     /// The first error.
     pub error: Option<Problem>,
     /// How long it took.
@@ -133,6 +136,7 @@ impl Outcome {
             proof: (!report.proof.is_empty()).then_some(report.proof),
             exceptions: report.exceptions,
             backup: report.backup,
+            manifest: None,
             error,
             seconds: report.seconds,
             code,
@@ -162,6 +166,7 @@ impl Outcome {
                 detached: None,
                 checks: one.checks,
                 proof: None,
+                manifest: None,
                 format: FORMAT,
             };
         }
@@ -185,6 +190,7 @@ impl Outcome {
             proof: None,
             exceptions: Vec::new(),
             backup: None,
+            manifest: None,
             error: None,
             seconds: 0.0,
             code: Exit::Done,
@@ -230,6 +236,31 @@ impl Outcome {
         }
     }
 
+    /// The same, with what became of the manifest on record.
+    pub(super) fn recorded(self, recorded: Recorded) -> Self {
+        Self { manifest: Some(recorded), ..self }
+    }
+
+    /// The same, where more is to be said of the host than that it is as before.
+    pub(super) fn told_as(self, host: Option<String>) -> Self {
+        match host {
+            Some(host) if self.code == Exit::Done => Self { host, ..self },
+            _ => self,
+        }
+    }
+
+    fn what_changed(&self, steps: usize) -> String {
+        let manifest = match (&self.manifest, steps) {
+            (Some(Recorded::Other { .. }), 0) => return "the manifest alone changed".to_owned(),
+            (Some(Recorded::Other { .. }), _) => " and the manifest",
+            (Some(Recorded::Adopted { .. }), _) => {
+                " and what was in place already, which no rollback removes"
+            }
+            _ => "",
+        };
+        format!("{steps} steps{manifest}")
+    }
+
     /// The exit code.
     pub fn code(&self) -> Exit {
         self.code
@@ -261,7 +292,12 @@ impl fmt::Display for Outcome {
         match (self.code, self.transaction, self.changed.len()) {
             (Exit::Done, None, _) => writeln!(f, "nothing to do"),
             (Exit::Done, Some(id), changed) if self.proof.is_none() => {
-                writeln!(f, "transaction {id} stands: {changed} steps in {:.1} s", self.seconds)
+                writeln!(
+                    f,
+                    "transaction {id} stands: {} in {:.1} s",
+                    self.what_changed(changed),
+                    self.seconds
+                )
             }
             (Exit::Done, Some(id), _) => writeln!(f, "transaction {id} is taken back"),
             (Exit::AwaitingConfirm, ..) => {

@@ -9,6 +9,7 @@ use super::{RunError, Session};
 use crate::engine::EngineError;
 use crate::journal::Standing;
 use crate::resource::{Fingerprint, Resource};
+use crate::transaction::WayError;
 
 /// What was read again, and what it came to.
 #[derive(Debug, Serialize)]
@@ -29,14 +30,15 @@ pub struct Proof {
 /// The proof of one transaction.
 pub fn proof(id: u64) -> Result<Proof, RunError> {
     let session = Session::for_telling()?;
-    let known = session.known.iter().find(|known| known.id == id).ok_or(EngineError::NoSuch { id })?;
+    let known =
+        session.known.iter().find(|known| known.id == id).ok_or(EngineError::Way(WayError::NoSuch { id }))?;
     let state = &known.state;
     let proved = matches!(state.standing, Standing::RolledBack { .. });
     let before =
         || state.saved.iter().map(|(resource, saved)| (resource.clone(), saved.fingerprint)).collect();
     Ok(Proof {
         format: 1,
-        transaction: Entry::of(&session, known),
+        transaction: Entry::of(&session, known)?,
         proved,
         resources: if proved { state.proof.clone() } else { before() },
         exceptions: state.exceptions.clone(),

@@ -1,14 +1,15 @@
 //! Taking back: a transaction that stands, because somebody asks, or one that was cut off.
 
 use super::session::this_program;
+use super::way_back::at_the_end;
 use super::{Outcome, RunError, Session, backup, figures};
-use crate::engine::{Engine, Report, prove_originals, tell_at_login};
+use crate::engine::{Engine, EngineError, Report, prove_originals, tell_at_login};
 use crate::sys::RealSys;
-use crate::transaction::{Hold, Known};
+use crate::transaction::{Hold, Known, WayError};
 use crate::ui::{Progress, Watcher};
 
-/// Takes back the newest transaction that stands, or all that are newer than `to` (0: all there are); when one
-/// was cut off, that. `agreed` is given those, newest first. `partly`: although originals are lost.
+/// Rolls back the newest committed transaction, or all that are newer than `to` (0: all there are); when one was
+/// interrupted, that. A way that does not exist in full is refused before anything is touched. `agreed` is given those, newest first. `partly`: although originals are lost.
 pub fn rollback(
     to: Option<u64>,
     partly: bool,
@@ -19,24 +20,17 @@ pub fn rollback(
     let hold = Hold::take(&mut session.sys, &session.files, "rolling back")?;
     // What was cut off comes first, and is all that is taken back then: whoever sees a half done host and wants
     // it back does not mean the transaction before it as well.
-    let unfinished = session.unfinished();
+    let unfinished = session.unfinished()?;
     let cut_off = !unfinished.is_empty();
-    let standing = session.known.iter().rev().filter(|known| match cut_off {
-        true => unfinished.contains(&known.id),
-        false => known.state.stands() || session.awaits(known),
-    });
-    let wanted: Vec<&Known> = match to {
-        _ if cut_off => standing.collect(),
-        Some(id) => standing.filter(|known| known.id > id).collect(),
-        None => standing.take(1).collect(),
-    };
+    let ids = if cut_off { unfinished } else { session.way().to(to).map_err(EngineError::from)? };
+    let wanted: Vec<&Known> = session.known.iter().rev().filter(|known| ids.contains(&known.id)).collect();
     if !cut_off && !partly {
         wanted.iter().try_for_each(|known| prove_originals(&session.sys, &session.files, known))?;
     }
     if !wanted.is_empty() {
         agreed(&wanted)?;
     }
-    let Some(hold) = hold else { return Err(crate::engine::EngineError::NothingStands.into()) };
+    let Some(hold) = hold else { return Err(EngineError::from(WayError::Nothing).into()) };
     backup::sweep(&mut session);
     if !cut_off {
         figures::withdraw(&mut session);
@@ -46,7 +40,9 @@ pub fn rollback(
     engine = engine.kept_as(this_program());
     let reports = if cut_off { engine.recover()? } else { engine.rollback(to)? };
     publish(&mut session, &reports, !cut_off);
-    Ok(Outcome::of_all(reports))
+    // The figures have read again what is known.
+    let end = at_the_end(&session, reports.last().map(|report| report.id));
+    Ok(Outcome::of_all(reports).told_as(end))
 }
 
 fn publish(session: &mut Session, reports: &[Report], asked_for: bool) {

@@ -1,17 +1,16 @@
 //! The host of a run: its door, its facts, its state directory, and what former runs have left there.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use chom_format::{Facts, HostPath, Manifest, StepId, StepSpec};
+use chom_format::{Facts, HostPath};
 
 use super::RunError;
-use crate::engine::boot_time;
+use crate::engine::time_for;
 use crate::facts;
 use crate::resource::private;
 use crate::sys::index::Index;
-use crate::sys::{Effect, RealSys, Source, Sys, bytes_of, proc};
-use crate::transaction::{Files, Known, list};
+use crate::sys::{Effect, RealSys, Source, Sys, SysError, bytes_of, proc};
+use crate::transaction::{Files, Installed, Known, Unreadable, Way, installed, list};
 
 /// Everything that a run needs of its host.
 pub struct Session {
@@ -53,8 +52,12 @@ impl Session {
     /// The same, for a command that tells what former runs have done. The state directory is root's alone.
     pub fn for_telling() -> Result<Self, RunError> {
         let session = Self::new(Path::new("/"))?;
-        let hidden = session.files.exist(&session.sys)? && !readable(&session.sys, &session.files);
-        if hidden { Err(RunError::NotRoot) } else { Ok(session) }
+        if session.is_hidden()? { Err(RunError::NotRoot) } else { Ok(session) }
+    }
+
+    /// Whether there is a state directory that this process may not read: what is known is nothing then.
+    pub fn is_hidden(&self) -> Result<bool, SysError> {
+        Ok(self.files.exist(&self.sys)? && !readable(&self.sys, &self.files))
     }
 
     /// Reads again which transactions there are, after one was taken back.
@@ -63,63 +66,41 @@ impl Session {
         Ok(())
     }
 
-    /// The numbers of transactions that were cut off or are stuck.
-    pub fn unfinished(&self) -> Vec<u64> {
-        let now = boot_time(&self.sys).unwrap_or_default();
+    /// The numbers of transactions that were interrupted or are stuck.
+    pub fn unfinished(&self) -> Result<Vec<u64>, SysError> {
+        let now = time_for(&self.sys, &self.known)?;
         let left = |known: &&Known| known.state.is_open() && known.state.awaits_ms(&now).is_none();
-        self.known.iter().filter(left).map(|known| known.id).collect()
-    }
-
-    /// Whether this transaction waits to be confirmed.
-    pub fn awaits(&self, known: &Known) -> bool {
-        self.awaiting().is_some_and(|(awaiting, _)| awaiting.id == known.id)
+        Ok(self.known.iter().filter(left).map(|known| known.id).collect())
     }
 
     /// The transaction that waits to be confirmed, and for how many seconds yet.
-    pub fn awaiting(&self) -> Option<(&Known, u64)> {
-        let now = boot_time(&self.sys).ok()?;
-        self.known.iter().rev().find_map(|known| Some((known, known.state.awaits_ms(&now)?.div_ceil(1000))))
+    pub fn awaiting(&self) -> Result<Option<(&Known, u64)>, SysError> {
+        let now = time_for(&self.sys, &self.known)?;
+        let waits = |known: &'_ Known| known.state.awaits_ms(&now).map(|left| left.div_ceil(1000));
+        Ok(self.known.iter().rev().find_map(|known| Some((known, waits(known)?))))
     }
 
-    /// The newest transaction that stands.
+    /// The way back from what the host has now.
+    pub fn way(&self) -> Way {
+        Way::of(&self.known)
+    }
+
+    /// The newest committed transaction.
     pub fn standing(&self) -> Option<&Known> {
-        self.known.iter().rev().find(|known| known.state.stands())
+        let id = self.way().committed(&self.known)?;
+        self.known.iter().find(|known| known.id == id)
     }
 
-    /// The manifest that the host has now. One that this build cannot read any more tells nothing.
-    pub fn installed(&self) -> Option<Manifest> {
-        let path = self.files.of(self.standing()?.id, "manifest.json").ok()?;
-        serde_json::from_slice(&read(&self.sys, &path)?).ok()
+    /// What the host has now.
+    pub fn installed(&self) -> Result<Option<Installed>, Unreadable> {
+        installed(&self.sys, &self.files, &self.known)
     }
 
-    /// The bytes of the manifest that the host has now.
-    pub(super) fn installed_bytes(&self) -> Option<Vec<u8>> {
-        read(&self.sys, &self.files.of(self.standing()?.id, "manifest.json").ok()?)
-    }
-
-    /// Whether what the host has now came with this very manifest.
-    pub(super) fn has(&self, manifest: &[u8]) -> bool {
-        let path = self.standing().and_then(|known| self.files.of(known.id, "manifest.json").ok());
-        path.and_then(|path| read(&self.sys, &path)).is_some_and(|bytes| bytes == manifest)
-    }
-
-    /// Paths that are ours, by the manifest that the host has now.
-    pub fn ours(&self) -> BTreeSet<HostPath> {
-        let Some(manifest) = self.installed() else { return BTreeSet::new() };
-        let path = |spec: StepSpec| match spec {
-            StepSpec::File(spec) => Some(spec.path),
-            StepSpec::Link(spec) => Some(spec.path),
-            StepSpec::Absent(spec) => Some(spec.path),
-            StepSpec::Dir(spec) => Some(spec.path),
-            StepSpec::Release(spec) => Some(spec.dir),
-            _ => None,
-        };
-        manifest.steps().into_iter().filter_map(|(_, step)| path(step.spec)).collect()
-    }
-
-    /// Checks that the host has passed with the manifest that it has now.
-    pub fn known_checks(&self) -> BTreeSet<StepId> {
-        self.installed().into_iter().flat_map(|manifest| manifest.checks).map(|check| check.id).collect()
+    /// The bundle that a transaction brought, as far as that is kept.
+    pub(super) fn bundle_of(&self, id: u64) -> String {
+        let known = self.known.iter().find(|known| known.id == id);
+        let begin = known.and_then(|known| known.state.begin.as_ref());
+        begin.map_or_else(|| format!("transaction {id}"), |begin| begin.bundle.clone())
     }
 
     /// Keeps what was read, so that the next run need not read it again. A memory: failing to keep it is no failure.

@@ -5,12 +5,13 @@ use std::fmt;
 use chom_format::{Exit, HostState};
 use serde::Serialize;
 
-use super::{CheckLine, RunError, Session};
+use super::recorded::unrecorded;
+use super::{CheckLine, RunError, Session, WayBack};
 use crate::check::Runner;
 use crate::journal::{Confirmer, Standing};
 use crate::receipt::Receipt;
 use crate::sys::bytes_of;
-use crate::transaction::{Hold, Holder, Known};
+use crate::transaction::{Hold, Holder, Known, Unreadable};
 
 /// How the host stands.
 #[derive(Debug, Serialize)]
@@ -21,6 +22,11 @@ pub struct Status {
     pub exit: u8,
     /// The transaction that the host has now.
     pub transaction: Option<Entry>,
+    /// How far one can go back.
+    pub way_back: Option<WayBack>,
+    /// Files and releases of the bundle beside this program that are in place on a host that has no record of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unrecorded: Option<usize>,
     /// Who works on the host at this moment.
     pub running: Option<Holder>,
     /// What waits to be confirmed.
@@ -52,6 +58,8 @@ pub struct History {
     pub format: u32,
     /// One each.
     pub transactions: Vec<Entry>,
+    /// How far one can go back.
+    pub way_back: Option<WayBack>,
 }
 
 /// One transaction.
@@ -79,15 +87,19 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn of(session: &Session, known: &Known) -> Self {
+    pub(super) fn of(session: &Session, known: &Known) -> Result<Self, RunError> {
         let begin = known.state.begin.clone();
-        let receipt = session
-            .files
-            .of(known.id, "receipt.json")
-            .ok()
-            .and_then(|path| Receipt::parse(&bytes_of(&session.sys, &path).ok()??).ok());
+        let path = session.files.of(known.id, "receipt.json")?;
+        let parsed = bytes_of(&session.sys, &path)
+            .and_then(|bytes| bytes.map(|bytes| Receipt::parse(&bytes)).transpose());
+        let receipt = parsed.map_err(|error| Unreadable {
+            id: known.id,
+            why: error.to_string(),
+            remedy: format!("do without, for the journal has what is in it: rm {path}"),
+            path,
+        })?;
         let done = known.state.done.iter().map(ToString::to_string).collect();
-        Self {
+        Ok(Self {
             id: known.id,
             bundle: begin.as_ref().map(|begin| begin.bundle.clone()).unwrap_or_default(),
             begun: begin.as_ref().map(|begin| begin.at.clone()).unwrap_or_default(),
@@ -98,7 +110,7 @@ impl Entry {
             }),
             confirmed: known.state.confirmed.clone(),
             cause: known.state.failed.as_ref().map(|(_, cause)| cause.clone()),
-        }
+        })
     }
 }
 
@@ -106,10 +118,11 @@ impl Entry {
 pub fn status() -> Result<Status, RunError> {
     let session = Session::for_telling()?;
     let running = Hold::holder(&session.sys, &session.files)?;
-    let unfinished = session.unfinished();
+    let unfinished = session.unfinished()?;
     let awaiting = session
-        .awaiting()
-        .map(|(known, seconds_left)| Awaiting { entry: Entry::of(&session, known), seconds_left });
+        .awaiting()?
+        .map(|(known, seconds_left)| Entry::of(&session, known).map(|entry| Awaiting { entry, seconds_left }))
+        .transpose()?;
     let unfinished: Vec<Entry> = match running {
         // What is open belongs to the run that is at work.
         Some(_) => Vec::new(),
@@ -118,23 +131,43 @@ pub fn status() -> Result<Status, RunError> {
             .iter()
             .filter(|known| unfinished.contains(&known.id))
             .map(|known| Entry::of(&session, known))
-            .collect(),
+            .collect::<Result<_, _>>()?,
     };
-    let specs = session.installed().map(|manifest| manifest.checks).unwrap_or_default();
+    let installed = match session.installed() {
+        // What is half done is told first, whatever else is to be said.
+        Err(error) if running.is_none() && unfinished.is_empty() => return Err(error.into()),
+        installed => installed.ok().flatten(),
+    };
+    let way_back = WayBack::of(&session);
+    let unrecorded = match (&running, &way_back, &installed) {
+        (None, None, _) if unfinished.is_empty() => unrecorded(&session),
+        _ => None,
+    };
+    let known = installed.is_some();
+    let specs = installed.map(|installed| installed.manifest.checks).unwrap_or_default();
     let reports = if running.is_some() { Vec::new() } else { Runner::new(&session.sys).once(&specs) };
     let red = reports.iter().filter(|report| report.condemns()).count();
-    let (code, host) = match (&running, unfinished.is_empty(), session.standing(), red) {
+    let committed = session.way().committed(&session.known);
+    let (code, host) = match (&running, unfinished.is_empty(), committed, red) {
         (Some(_), ..) => (Exit::Busy, "being worked on".to_owned()),
         (None, false, ..) => (Exit::NeedsPerson, "half done: a run was cut off or is stuck".to_owned()),
         (None, true, ..) if awaiting.is_some() => (Exit::AwaitingConfirm, HostState::Exposed.to_string()),
-        (None, true, None, _) => (Exit::Done, "without a transaction of ours".to_owned()),
+        (None, true, None, _) => (Exit::Done, without_transaction(unrecorded)),
+        (None, true, Some(id), _) if !known => (
+            Exit::Done,
+            format!(
+                "as transaction {id} left it, of which nothing is kept; the next installation takes it over"
+            ),
+        ),
         (None, true, Some(_), 0) => (Exit::Done, "installed and healthy".to_owned()),
         (None, true, Some(_), red) => (Exit::Failed, format!("installed, and {red} check(s) fail")),
     };
     Ok(Status {
         format: 1,
         exit: code.code(),
-        transaction: session.standing().map(|known| Entry::of(&session, known)),
+        transaction: session.standing().map(|known| Entry::of(&session, known)).transpose()?,
+        way_back,
+        unrecorded,
         running,
         awaiting,
         unfinished,
@@ -144,11 +177,23 @@ pub fn status() -> Result<Status, RunError> {
     })
 }
 
+fn without_transaction(unrecorded: Option<usize>) -> String {
+    let without = "without a transaction of ours".to_owned();
+    match unrecorded {
+        None => without,
+        Some(found) => format!(
+            "{without}, and {found} files and releases of this bundle are in place: /var/lib/chom has lost its record of \
+             them; the next installation takes them over"
+        ),
+    }
+}
+
 /// The transactions that the host knows.
 pub fn history() -> Result<History, RunError> {
     let session = Session::for_telling()?;
-    let transactions = session.known.iter().map(|known| Entry::of(&session, known)).collect();
-    Ok(History { format: 1, transactions })
+    let transactions =
+        session.known.iter().map(|known| Entry::of(&session, known)).collect::<Result<_, _>>()?;
+    Ok(History { format: 1, transactions, way_back: WayBack::of(&session) })
 }
 
 impl Status {
@@ -171,6 +216,7 @@ impl fmt::Display for Status {
         }
         self.unfinished.iter().try_for_each(|entry| writeln!(f, "{entry}"))?;
         self.checks.iter().try_for_each(|check| write!(f, "{check}"))?;
+        self.way_back.iter().try_for_each(|way_back| write!(f, "{way_back}"))?;
         writeln!(f, "the host is {}", self.host)
     }
 }
@@ -186,7 +232,7 @@ impl fmt::Display for History {
                 writeln!(f, "    {}", cause.replace('\n', "\n    "))?;
             }
         }
-        Ok(())
+        self.way_back.iter().try_for_each(|way_back| write!(f, "{way_back}"))
     }
 }
 

@@ -162,6 +162,31 @@ fn what_is_late_or_of_another_boot_is_taken_back() {
     }
 }
 
+/// A window is closed by time, not by a clock that cannot be read; a host that comes up has none open, whatever its clock.
+#[test]
+fn a_clock_that_cannot_be_read_closes_no_window() {
+    let _others = beside_others();
+    for lost in ["proc/uptime", "proc/sys/kernel/random/boot_id"] {
+        let host = clocked();
+        let before = now(host.path());
+        expose(host.path(), Fault::None).1.unwrap();
+        fs::remove_file(host.path().join(lost)).unwrap();
+        let exposed = now(host.path());
+        let error = recover(host.path(), Fault::None).1.unwrap_err();
+        assert!(error.to_string().contains(lost), "{error}");
+        let error = install(host.path(), Fault::None, &firewall(), Options::default()).1.unwrap_err();
+        assert!(error.to_string().contains(lost), "{error}");
+        assert_eq!(differences(&exposed, &now(host.path())), Vec::<String>::new());
+        clock(host.path(), "one", 1001);
+        assert!(recover(host.path(), Fault::None).1.unwrap().is_empty(), "it is still open");
+        fs::remove_file(host.path().join(lost)).unwrap();
+        assert_eq!(comes_up(host.path()).unwrap(), [1]);
+        clock(host.path(), "two", 1);
+        assert_eq!(recover(host.path(), Fault::None).1.unwrap().remove(0).ending, Ending::Restored);
+        assert_eq!(differences(&before, &now(host.path())), Vec::<String>::new());
+    }
+}
+
 #[test]
 fn whoever_does_not_want_it_has_it_taken_back_at_once() {
     let _others = beside_others();

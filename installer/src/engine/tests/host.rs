@@ -184,6 +184,7 @@ pub(super) fn order<'a>(
         checks,
         options,
         backup: None,
+        adopts: false,
     }
 }
 
@@ -246,9 +247,19 @@ pub(super) fn boot(root: &Path, fault: Fault) -> (FaultSys, Result<Vec<u64>, Eng
     act(root, fault, |engine| engine.recover_early())
 }
 
+/// What a boot unit does, whether it is there or not.
+pub(super) fn comes_up(root: &Path) -> Result<Vec<u64>, EngineError> {
+    act(root, Fault::None, |engine| engine.recover_early()).1
+}
+
 /// One process that takes the last transaction back.
 pub(super) fn rollback(root: &Path, fault: Fault) -> (FaultSys, Result<Vec<Report>, EngineError>) {
     act(root, fault, |engine| engine.rollback(None))
+}
+
+/// One process that goes back to a transaction.
+pub(super) fn rollback_to(root: &Path, id: u64) -> Result<Vec<Report>, EngineError> {
+    act(root, Fault::None, |engine| engine.rollback(Some(id))).1
 }
 
 fn act<T>(

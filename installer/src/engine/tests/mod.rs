@@ -6,4 +6,5 @@ mod faults;
 mod host;
 mod restore;
 mod steps;
+mod way;
 mod whole;

@@ -101,6 +101,7 @@ fn restore(root: &Path, fault: Fault) -> (FaultSys, Option<Result<Report, Engine
         checks: &Healthy,
         options: Options::default(),
         backup: None,
+        adopts: false,
     };
     let result = (!none).then(|| Engine::new(&mut sys, files.clone(), &hold, &mut Silent).install(&order));
     interrupt::unshield();

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use chom_format::exit::Explain;
 use chom_format::{Exit, HostState};
@@ -14,7 +13,7 @@ use crate::engine::{Ending, EngineError, Event, Observer, Options, Position, pro
 use crate::receipt::Receipt;
 use crate::sys::fault::Fault;
 use crate::sys::{RealSys, interrupt};
-use crate::transaction::{Files, list};
+use crate::transaction::{Files, WayError, list};
 
 #[test]
 fn a_transaction_stands_and_is_taken_back_with_proof() {
@@ -41,7 +40,7 @@ fn a_transaction_stands_and_is_taken_back_with_proof() {
     assert_eq!(report.exceptions, Vec::<String>::new());
     assert_eq!(differences(&before, &picture(&RealSys::new(host.path()))), Vec::<String>::new());
     let (_, again) = rollback(host.path(), Fault::None);
-    assert!(matches!(again, Err(EngineError::NothingStands)));
+    assert!(matches!(again, Err(EngineError::Way(WayError::Nothing))));
 }
 
 #[test]
@@ -254,71 +253,6 @@ fn an_original_that_is_lost_or_damaged_is_known_before_anything_is_taken_back() 
         }
     }
     prove_originals(&sys, &files, &known).unwrap();
-}
-
-fn keep(number: usize) -> Options {
-    Options { keep: number, ..Options::default() }
-}
-
-fn ids(root: &Path) -> Vec<u64> {
-    let files = Files::standard().unwrap();
-    list(&RealSys::new(root), &files).unwrap().iter().map(|known| known.id).collect()
-}
-
-#[test]
-fn what_stands_is_kept_however_many_attempts_come_after_it() {
-    let _others = beside_others();
-    let host = host();
-    let before = picture(&RealSys::new(host.path()));
-    let write = |text: &str| [Does::file("/etc/app/old.conf", text)];
-    install_of(b"[1]", host.path(), Fault::None, &write("first\n"), keep(2)).1.unwrap();
-    for _ in 0..3 {
-        let options = Options { fail_at: Some(Position::Check), ..keep(2) };
-        let report = install_of(b"[2]", host.path(), Fault::None, &write("bad\n"), options).1.unwrap();
-        assert_eq!(report.ending, Ending::Restored);
-    }
-    install_of(b"[3]", host.path(), Fault::None, &write("second\n"), keep(2)).1.unwrap();
-    assert_eq!(ids(host.path()), [1, 4, 5]);
-    for _ in 0..2 {
-        assert_eq!(rollback(host.path(), Fault::None).1.unwrap().remove(0).ending, Ending::Restored);
-    }
-    assert_eq!(differences(&before, &picture(&RealSys::new(host.path()))), Vec::<String>::new());
-}
-
-#[test]
-fn what_brought_the_bundle_is_kept_however_often_data_is_restored_over_it() {
-    let _others = beside_others();
-    let host = host();
-    let bundle = [Does::file("/etc/app/old.conf", "ours\n")];
-    install_of(b"[0]", host.path(), Fault::None, &[Does::file("/etc/app/new.conf", "0\n")], keep(2))
-        .1
-        .unwrap();
-    install_of(b"[1]", host.path(), Fault::None, &bundle, keep(2)).1.unwrap();
-    for number in 0..4 {
-        let data = [Does::file("/etc/app/data", &format!("{number}\n"))];
-        install_of(b"[1]", host.path(), Fault::None, &data, keep(2)).1.unwrap();
-    }
-    assert_eq!(ids(host.path()), [2, 5, 6]);
-}
-
-#[test]
-fn old_transactions_go_and_what_is_kept_can_still_be_taken_back() {
-    let _others = beside_others();
-    let host = host();
-    let sys = RealSys::new(host.path());
-    let mut pictures = vec![picture(&sys)];
-    for number in 0..5 {
-        let script = [Does::file("/etc/app/old.conf", &format!("version {number}\n"))];
-        let bundle = format!("{{\"version\":{number}}}");
-        install_of(bundle.as_bytes(), host.path(), Fault::None, &script, keep(3)).1.unwrap();
-        pictures.push(picture(&sys));
-    }
-    assert_eq!(ids(host.path()), [3, 4, 5]);
-    for number in [4, 3, 2] {
-        let report = rollback(host.path(), Fault::None).1.unwrap().remove(0);
-        assert_eq!(report.ending, Ending::Restored, "{report:?}");
-        assert_eq!(differences(&pictures[number], &picture(&sys)), Vec::<String>::new());
-    }
 }
 
 /// `system.posix_acl_access` of version 2: the owner, one named user, the group, the mask, the others.

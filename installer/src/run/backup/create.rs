@@ -12,8 +12,10 @@ use super::super::session::who;
 use super::super::{RunError, Session, figures};
 use super::list::{Listed, taken_before};
 use super::{Standing, settled, sweep};
+use chom_format::BackupSpec;
 use chom_format::exit::Explain as _;
 
+use crate::backup::BackupError;
 use crate::backup::create::{About, Order, Stage, create, measure, size};
 use crate::backup::retention::condemned;
 use crate::preflight::Finding;
@@ -56,7 +58,7 @@ pub(in super::super) fn before(
     hold: &Hold,
     progress: &Progress,
 ) -> Result<Option<Created>, RunError> {
-    if !wanted(session) {
+    if wanted(session)?.is_none() {
         return Ok(None);
     }
     hold.say("making a backup");
@@ -68,10 +70,10 @@ pub(in super::super) fn before(
 pub(in super::super) fn finding(session: &Session) -> Option<Finding> {
     // Databases are root's to ask, and a directory that is looked at as if it were a host runs none.
     let here = session.sys.root() == Path::new("/") && nix::unistd::geteuid().is_root();
-    if !here || !wanted(session) {
+    if !here {
         return None;
     }
-    let measured = Standing::of(session).and_then(|standing| measure(&session.sys, &standing.spec, &|_| {}));
+    let measured = wanted(session).transpose()?.and_then(|spec| measure(&session.sys, &spec, &|_| {}));
     Some(match measured {
         Ok(measured) => {
             let bytes = measured.iter().map(|measured| measured.bytes).sum();
@@ -83,9 +85,15 @@ pub(in super::super) fn finding(session: &Session) -> Option<Finding> {
     })
 }
 
-fn wanted(session: &Session) -> bool {
-    Standing::of(session)
-        .is_ok_and(|standing| standing.spec.policy.before_install && !standing.spec.parts.is_empty())
+// What is to be backed up before an installation; none when nothing is.
+fn wanted(session: &Session) -> Result<Option<BackupSpec>, BackupError> {
+    match Standing::of(session) {
+        Ok(Standing { spec, .. }) => {
+            Ok(Some(spec).filter(|spec| spec.policy.before_install && !spec.parts.is_empty()))
+        }
+        Err(BackupError::NothingStands | BackupError::NothingNamed) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn make(
@@ -96,11 +104,10 @@ fn make(
 ) -> Result<Created, RunError> {
     let begun = Instant::now();
     let standing = Standing::of(session)?;
-    let bundle = session.standing().and_then(|known| known.state.begin.clone()).map(|begin| begin.bundle);
     let about = About {
-        host: standing.manifest.host.name.clone(),
-        bundle: bundle.unwrap_or_default(),
-        stood: standing.id,
+        host: standing.installed.manifest.host.name.clone(),
+        bundle: session.bundle_of(standing.installed.id),
+        stood: standing.installed.id,
         transaction,
         by: who(),
     };

@@ -12,27 +12,26 @@ pub use list::{Listed, Listing, backup_list};
 pub use restore::{RestoreAsked, backup_restore};
 pub use verify::{Verdict, backup_verify};
 
-use chom_format::{BackupSpec, Manifest};
+use chom_format::BackupSpec;
 
 use super::{RunError, Session};
 use crate::backup::BackupError;
 use crate::backup::shelf::{Found, Shelf};
 use crate::engine::EngineError;
-use crate::sys::Sys;
+use crate::sys::{Sys, SysError};
+use crate::transaction::Installed;
 
 /// What stands on the host, with what it says of backups.
 pub(super) struct Standing {
-    pub(super) id: u64,
-    pub(super) manifest: Manifest,
+    pub(super) installed: Installed,
     pub(super) spec: BackupSpec,
 }
 
 impl Standing {
     pub(super) fn of(session: &Session) -> Result<Self, BackupError> {
-        let known = session.standing().ok_or(BackupError::NothingStands)?;
-        let manifest = session.installed().ok_or(BackupError::NothingStands)?;
-        let spec = manifest.backup.clone().ok_or(BackupError::NothingNamed)?;
-        Ok(Self { id: known.id, manifest, spec })
+        let installed = session.installed()?.ok_or(BackupError::NothingStands)?;
+        let spec = installed.manifest.backup.clone().ok_or(BackupError::NothingNamed)?;
+        Ok(Self { installed, spec })
     }
 
     pub(super) fn shelf(&self) -> Shelf {
@@ -42,10 +41,10 @@ impl Standing {
 
 /// Refuses while a transaction is half done, or waits to be confirmed: whoever settles that needs the host.
 pub(super) fn settled(session: &Session) -> Result<(), RunError> {
-    if let Some((known, seconds)) = session.awaiting() {
+    if let Some((known, seconds)) = session.awaiting()? {
         return Err(EngineError::Awaiting { id: known.id, seconds }.into());
     }
-    match session.unfinished().first() {
+    match session.unfinished()?.first() {
         Some(id) => Err(EngineError::Unfinished { id: *id }.into()),
         None => Ok(()),
     }
@@ -62,8 +61,12 @@ pub(super) fn find(sys: &dyn Sys, shelf: &Shelf, id: Option<u64>) -> Result<Foun
 }
 
 /// When the newest backup that can be read was made; none when there is none, or nothing is backed up here.
-pub(super) fn newest(session: &Session) -> Result<Option<jiff::Timestamp>, crate::sys::SysError> {
-    let Ok(standing) = Standing::of(session) else { return Ok(None) };
+pub(super) fn newest(session: &Session) -> Result<Option<jiff::Timestamp>, SysError> {
+    let standing = match Standing::of(session) {
+        Ok(standing) => standing,
+        Err(BackupError::NothingStands | BackupError::NothingNamed) => return Ok(None),
+        Err(error) => return Err(SysError::other("read", "what is installed", error.to_string())),
+    };
     let found = standing.shelf().list(&session.sys)?;
     Ok(found.iter().rev().find_map(|found| found.label.as_ref().ok()?.at.parse().ok()))
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chom_format::{Manifest, PartName};
+use chom_format::PartName;
 
 use super::super::session::{this_program, who};
 use super::super::{Outcome, RunError, Session, figures};
@@ -19,7 +19,7 @@ use crate::engine::{Engine, ManifestChecks, Options, Order, Task};
 use crate::plan::Plan;
 use crate::step::{Context, Decision, Planned};
 use crate::sys::{Sys as _, interrupt};
-use crate::transaction::Hold;
+use crate::transaction::{Hold, Installed};
 use crate::ui::{Event, Progress, Watcher};
 
 /// A large database takes its time.
@@ -57,7 +57,7 @@ pub fn backup_restore(
     let restored = staged.map_err(RunError::from).and_then(|staged| {
         let entries = steps(&session.sys, &staged)?;
         let planned = decide(&session.sys, &entries).map_err(crate::plan::PlanError::from)?;
-        carry_out(&mut session, &hold, &standing.manifest, &found, &entries, planned, agreed, progress)
+        carry_out(&mut session, &hold, &standing.installed, &found, &entries, planned, agreed, progress)
     });
     // Clear text of what is encrypted must not stay.
     let swept = sweep(&mut session.sys, &session.files);
@@ -83,7 +83,7 @@ fn admit(
             return Err(damaged(verify(&session.sys, found, Keys::None, &|_| {}).err().unwrap_or_default()));
         }
     };
-    let here = &standing.manifest.host.name;
+    let here = &standing.installed.manifest.host.name;
     if label.host != *here && !asked.any_host {
         return Err(BackupError::OtherHost {
             id: found.id,
@@ -121,7 +121,7 @@ fn admit(
 fn carry_out(
     session: &mut Session,
     hold: &Hold,
-    manifest: &Manifest,
+    installed: &Installed,
     found: &Found,
     entries: &[Entry],
     planned: Vec<Planned>,
@@ -142,10 +142,9 @@ fn carry_out(
     }
     progress.pause();
     agreed(&plan)?;
-    let before = Before::look(&session.sys, &manifest.checks, &session.known_checks());
-    let checks = ManifestChecks { specs: &manifest.checks, before };
+    let before = Before::look(&session.sys, &installed.manifest.checks, &installed.checks());
+    let checks = ManifestChecks { specs: &installed.manifest.checks, before };
     // The copy that stays with the transaction is what stands after it: the bundle is the same as before.
-    let bytes = session.installed_bytes().ok_or(BackupError::NothingStands)?;
     let tasks = plan.steps.iter().filter_map(|planned| {
         let entry = entries.iter().find(|entry| entry.id == planned.id)?;
         let Decision::Change(change) = &planned.decision else { return None };
@@ -160,13 +159,14 @@ fn carry_out(
     });
     let order = Order {
         bundle: &name,
-        manifest: &bytes,
+        manifest: &installed.bytes,
         by: &who(),
         tasks: tasks.collect(),
         context: Context::default(),
         checks: &checks,
         options: Options { deadline: DEADLINE, ..Options::default() },
         backup: None,
+        adopts: false,
     };
     let mut watcher = Watcher::new(progress);
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), hold, &mut watcher);
