@@ -9,6 +9,8 @@ use crate::sys::{Attrs, Effect, Output, Stamp, Sys, SysError, TEMPORARY};
 
 /// How the temporary name of the state directory goes on: with seconds and nanoseconds of its parent's mtime.
 const CARRIES: &str = "mtime-";
+/// In seconds.
+const MOMENT: i64 = 60;
 
 /// The state directory.
 #[derive(Debug, Clone)]
@@ -156,7 +158,13 @@ impl Files {
 
     /// What a run left that was cut off while another made the state directory.
     fn forget(&self, sys: &mut dyn Sys, parent: &HostPath, name: &str) -> Result<(), SysError> {
-        let Some(above) = sys.meta(parent)? else { return Ok(()) };
+        let (Some(above), Some(found)) = (sys.meta(parent)?, sys.meta(&below(parent, name)?)?) else {
+            return Ok(());
+        };
+        // A run that lives has it for a moment, and gives the parent its mtime back by itself.
+        if private(0).mtime.sec - found.ctime.sec < MOMENT {
+            return Ok(());
+        }
         remove_tree(sys, &below(parent, name)?)?;
         set_mtime(sys, parent, above.mtime)
     }
