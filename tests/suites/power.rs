@@ -85,7 +85,8 @@ fn walk(host: &Host, there: &Unpacked, bare: &Path, disks: &Path, moments: u64) 
     let mut machine = Machine::boot(host, &disk);
     // What came before is not what this is about.
     machine.must("sync");
-    let run = machine.walk("suite-run.service", &format!("{}/{INSTALL} --fault walk@1", there.folder));
+    let run = machine
+        .walk("suite-run.service", &format!("env CHOM_FAULTS=1 {}/{INSTALL} --fault walk@1", there.folder));
     let cases = matrix::cases(2) as u64;
     let mut cuts = Vec::new();
     let mut at = 1;

@@ -62,6 +62,27 @@ fn the_installer_runs_in_an_empty_root() {
 }
 
 #[test]
+fn faults_are_for_those_who_have_allowed_them() {
+    let run = |words: &[&str], allowed: &str| {
+        let output = Command::new(dist("chom-install-x86_64"))
+            .args(words)
+            .env("CHOM_FAULTS", allowed)
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    };
+    for allowed in ["", "0"] {
+        let (code, text) = run(&["facts", "--fault", "fail@1"], allowed);
+        assert!(code == 2 && text.contains("CHOM_FAULTS=1") && !text.contains("effects in all"), "{text}");
+        assert!(!run(&["--help"], allowed).1.contains("--fault"));
+    }
+    let (code, text) = run(&["facts", "--fault", "fail@1"], "1");
+    assert!(code == 0 && text.contains("fail@1: 0 effects in all"), "{text}");
+    assert!(run(&["--help"], "1").1.contains("--fault"));
+}
+
+#[test]
 fn the_other_architecture_runs_under_emulation() {
     need_root();
     let installer = |words: &[&str]| {

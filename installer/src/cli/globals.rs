@@ -21,7 +21,7 @@ pub struct Globals {
     /// Say more
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Rehearsal: let an effect go wrong, as in `kill-after@120`
+    /// For tests, with CHOM_FAULTS=1: let an effect go wrong, as in `kill-after@120`
     #[arg(long, global = true, hide = true, value_name = "KIND@NUMBER")]
     pub fault: Option<Fault>,
 }

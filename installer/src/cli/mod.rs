@@ -25,7 +25,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use chom_format::{Exit, HostState};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 
 pub use context::Ctx;
 pub use error::Error;
@@ -83,7 +83,7 @@ impl Command {
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(with_command(args.into_iter().collect())) {
+    let cli = match parse(args.into_iter().collect()) {
         Ok(cli) => cli,
         Err(refusal) => {
             // Help for a reader that left is no failure.
@@ -96,21 +96,26 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let fault = cli.globals.fault;
-    if let Some(fault) = fault {
-        sys::arm(fault);
-    }
     let mut ctx = Ctx::new(cli.globals);
-    let exit = match cli.command.run(&mut ctx) {
+    let armed = fault.map_or(Ok(()), sys::arm).map_err(Error::from);
+    let exit = match armed.and_then(|()| cli.command.run(&mut ctx)) {
         Ok(exit) => exit,
         Err(error) => {
             error.print(&ctx.printer);
             error.exit()
         }
     };
-    if let Some(fault) = fault {
+    if let Some(fault) = fault.filter(|_| sys::faults_allowed()) {
         ctx.printer.always(format_args!("{fault}: {} effects in all", sys::effects()));
     }
     finish(&ctx.printer, exit).code().into()
+}
+
+// What breaks a host is in the help of those alone who have allowed it.
+fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command().mut_arg("fault", |fault| fault.hide(!sys::faults_allowed()));
+    let matches = command.try_get_matches_from_mut(with_command(args))?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 // Puts `install` in front of options that stand alone. Options of install before another command stay what they

@@ -27,7 +27,7 @@ pub use lack::{Lack, Lacking};
 pub use look::{bytes_of, look, named, state_of, text_at, text_of};
 pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
 pub use real::RealSys;
-pub use real::fault::{Fault, arm, effects};
+pub use real::fault::{Fault, FaultsForbidden, arm, effects, faults_allowed};
 pub(crate) use real::walk::{is_private, lockable, outside};
 pub use view::{Laid, Layer, Under};
 

@@ -2,7 +2,7 @@
 //! tests, the real program goes through on a real one.
 //!
 //! Effects are counted from 1 over every door of the process, each of a batch for itself. Nothing is armed unless
-//! the command line says so.
+//! the command line says so and the environment allows it: no slip of a command line breaks a host.
 
 use std::fmt;
 use std::io;
@@ -10,6 +10,8 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chom_format::exit::Explain;
+use chom_format::{Exit, HostState};
 use nix::sys::signal::{Signal, raise};
 
 use super::{Effect, SysError};
@@ -47,6 +49,30 @@ const KINDS: [(&str, Kind); 5] = [
     ("walk", Kind::Walk),
 ];
 
+/// The variable that must be `1` for a fault to be armed.
+const ALLOWED: &str = "CHOM_FAULTS";
+
+/// The environment does not allow faults.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`--fault` is for tests and rehearsals, and is not allowed here: `{0}` would make this program fail on purpose"
+)]
+pub struct FaultsForbidden(Fault);
+
+impl Explain for FaultsForbidden {
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(format!("on a host that may break: set {ALLOWED}=1 in the environment of this command"))
+    }
+
+    fn host(&self) -> HostState {
+        HostState::Unchanged
+    }
+}
+
 /// A text that is no fault.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is no fault: fail, full, kill-before, kill-after or walk, then @ and the number of an effect")]
@@ -78,10 +104,19 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Whether the environment allows faults.
+pub fn faults_allowed() -> bool {
+    std::env::var_os(ALLOWED).is_some_and(|value| value == "1")
+}
+
 /// Lets it happen once its effect comes.
-pub fn arm(fault: Fault) {
+pub fn arm(fault: Fault) -> Result<(), FaultsForbidden> {
+    if !faults_allowed() {
+        return Err(FaultsForbidden(fault));
+    }
     // A second one would be a second command line.
     let _ = ARMED.set(fault);
+    Ok(())
 }
 
 /// How many effects there were so far.
