@@ -18,6 +18,7 @@ pub mod dpkg;
 pub mod engine;
 pub mod facts;
 pub mod journal;
+pub mod logger;
 pub mod nonce;
 pub mod open;
 pub mod plan;

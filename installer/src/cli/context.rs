@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chom_format::Exit;
 
 use super::globals::Globals;
+use crate::logger;
 use crate::run::Outcome;
 use crate::ui::{Printer, Progress};
 
@@ -19,7 +20,9 @@ pub struct Ctx {
 impl Ctx {
     /// The context of one run.
     pub fn new(globals: Globals) -> Self {
-        Self { printer: Arc::new(Printer::new(globals.color, globals.talk(), globals.json)), globals }
+        let printer = Arc::new(Printer::new(globals.color, globals.talk(), globals.json));
+        logger::install(&printer, globals.talk());
+        Self { printer, globals }
     }
 
     /// Prints how a command that changes the host ended.

@@ -37,7 +37,7 @@ impl Engine<'_> {
         let (path, source) = (self.files.of(id, "manifest.json")?, Source::Bytes(order.manifest));
         self.sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o600) })?;
         let journal = Journal::create(self.sys, self.files.of(id, "journal")?)?;
-        let log = Log::open(self.sys.root(), &self.files.of(id, "log")?);
+        let log = Log::open(self.sys.root(), &self.files.of(id, "log")?, id);
         let store = self.files.store(id)?;
         let (state, reserve) = (State::default(), Reserve::default());
         let mut open = Open { id, journal, state, store, reserve, records: 0, log };

@@ -87,7 +87,7 @@ impl Engine<'_> {
     /// A transaction of an earlier process, to be gone on with.
     pub(super) fn reopen(&self, known: Known) -> Result<Open, EngineError> {
         let Known { id, state, journal } = known;
-        let log = Log::open(self.sys.root(), &self.files.of(id, "log")?);
+        let log = Log::open(self.sys.root(), &self.files.of(id, "log")?, id);
         let (store, reserve) = (self.files.store(id)?, Reserve::default());
         Ok(Open { id, journal, state, store, reserve, records: 0, log })
     }

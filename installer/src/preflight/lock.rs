@@ -9,7 +9,7 @@ use nix::libc;
 
 use super::Finding;
 use super::proc::Owner;
-use crate::sys::lockable;
+use crate::sys::{Access, open_own};
 
 const CHECK: &str = "package-lock";
 const LOCKS: [&str; 3] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock"];
@@ -40,7 +40,7 @@ pub(super) fn check(patience: Duration, waiting: &dyn Fn(&str)) -> Finding {
 
 // The process that holds a write lock on the file. The kernel tells without the lock being tried.
 fn holder(lock: &str) -> Option<Owner> {
-    let file = lockable(Path::new("/"), &lock.parse().ok()?, false).ok()??;
+    let file = open_own(Path::new("/"), &lock.parse().ok()?, Access::Read).ok()??;
     let mut question = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{RunError, Session};
 use crate::engine::boot_time;
 use crate::journal::Standing;
-use crate::sys::{Command, Sys as _, lockable};
+use crate::sys::{Access, Command, Sys as _, open_own};
 use crate::transaction::{Hold, Holder};
 
 /// The end of what a unit has said holds its outcome.
@@ -100,7 +100,7 @@ fn is_active(session: &Session, id: u64) -> bool {
 // The last line that is an outcome: events have no exit code.
 fn outcome(session: &Session, id: u64) -> Option<Value> {
     let path = session.files.said(id).ok()?;
-    let mut file = lockable(session.sys.root(), &path, false).ok()??;
+    let mut file = open_own(session.sys.root(), &path, Access::Read).ok()??;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
     let mut text = Vec::new();

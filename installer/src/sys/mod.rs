@@ -28,7 +28,7 @@ pub use look::{bytes_of, look, named, state_of, text_at, text_of};
 pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
 pub use real::RealSys;
 pub use real::fault::{Fault, FaultsForbidden, arm, effects, faults_allowed};
-pub(crate) use real::walk::{is_private, lockable, outside};
+pub(crate) use real::walk::{Access, is_private, open_own, outside};
 pub use view::{Laid, Layer, Under};
 
 /// How the temporary names begin that a cut off write may leave; whoever holds the lock may remove them.

@@ -14,7 +14,7 @@ use chom_format::{Exit, HostState};
 use serde::{Deserialize, Serialize};
 
 use super::Files;
-use crate::sys::{Sys, SysError, lockable};
+use crate::sys::{Access, Sys, SysError, open_own};
 
 // A look at the lock holds it for a moment.
 const LOOKS: u32 = 5;
@@ -74,7 +74,7 @@ impl Hold {
         // A run may have been cut off while it made the directory.
         files.establish(sys)?;
         let path = files.lock()?;
-        let Some(file) = lockable(sys.root(), &path, true)? else { return Ok(None) };
+        let Some(file) = open_own(sys.root(), &path, Access::Lock)? else { return Ok(None) };
         let mut looks = 0;
         loop {
             match file.try_lock() {
@@ -100,7 +100,7 @@ impl Hold {
     /// Who holds the host now; none when nobody does. Changes nothing.
     pub fn holder(sys: &dyn Sys, files: &Files) -> Result<Option<Holder>, SysError> {
         let path = files.lock()?;
-        let Some(file) = lockable(sys.root(), &path, false).ok().flatten() else { return Ok(None) };
+        let Some(file) = open_own(sys.root(), &path, Access::Read).ok().flatten() else { return Ok(None) };
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(Some(holder(&file).unwrap_or_default())),

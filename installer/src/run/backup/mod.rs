@@ -74,6 +74,9 @@ pub(super) fn newest(session: &Session) -> Result<Option<jiff::Timestamp>, SysEr
 /// Takes away what a restore that was killed has left in clear. Whoever holds the host may.
 pub(super) fn sweep(session: &mut Session) {
     if let Err(error) = crate::backup::restore::sweep(&mut session.sys, &session.files) {
-        log::warn!("what a restore has unpacked stays behind: {error}");
+        let dir = session.files.root();
+        log::warn!(
+            "what a restore has unpacked in clear stays in {dir}/restore, and is to be removed by hand: {error}"
+        );
     }
 }

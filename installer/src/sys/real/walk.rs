@@ -324,10 +324,25 @@ pub(crate) fn outside(file: &Path) -> io::Result<File> {
     Ok(File::from(openat(CWD, file, flags, Mode::empty())?))
 }
 
-/// A file of the state directory that is locked, and says by whom; made when it is missing and `make` says so.
-pub(crate) fn lockable(root: &Path, path: &HostPath, make: bool) -> Result<Option<File>, SysError> {
+/// What a file of the state directory is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// To be read.
+    Read,
+    /// To be locked, and to say by whom; made when it is missing.
+    Lock,
+    /// To be written at its end; made when it is missing.
+    Append,
+}
+
+/// A file of the state directory that is kept open; none when it is missing and is only to be read.
+pub(crate) fn open_own(root: &Path, path: &HostPath, access: Access) -> Result<Option<File>, SysError> {
     let Some(place) = find(root, path)? else { return Ok(None) };
-    let access = if make { OFlags::RDWR | OFlags::CREATE } else { OFlags::RDONLY };
+    let access = match access {
+        Access::Read => OFlags::RDONLY,
+        Access::Lock => OFlags::RDWR | OFlags::CREATE,
+        Access::Append => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE,
+    };
     let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match openat(&place.dir.fd, &place.name, flags, Mode::from_raw_mode(0o600)) {
         Ok(fd) => Ok(Some(File::from(fd))),
