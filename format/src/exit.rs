@@ -47,6 +47,8 @@ pub enum HostState {
     Exposed,
     /// As before the transaction; every touched resource was read again and compared.
     Restored,
+    /// Taken back, but for what others have changed since and what stays because of them.
+    LeftToOthers,
     /// Neither: the conflicts are named.
     Mixed(Vec<String>),
     /// In the words of the program on the host.
@@ -64,6 +66,9 @@ impl fmt::Display for HostState {
                 f.write_str("installed and healthy, and taken back unless it is confirmed in time")
             }
             Self::Restored => f.write_str("as before, proved by reading every touched resource again"),
+            Self::LeftToOthers => {
+                f.write_str("taken back; what others have changed since stays theirs, and is named")
+            }
             Self::Mixed(conflicts) => {
                 write!(f, "mixed, {} conflict(s) need a person: {}", conflicts.len(), conflicts.join("; "))
             }

@@ -119,6 +119,7 @@ impl Engine<'_> {
         let last = self.prove(open, covers, true);
         proof.equal.extend(last.equal);
         proof.exceptions.extend(last.exceptions);
+        proof.left += last.left;
         proof.conflicts.extend(last.conflicts);
         proof.unexpected.extend(last.unexpected);
     }
@@ -142,8 +143,8 @@ impl Engine<'_> {
                     self.tell(open, &Event::Proved { resources: proof.equal.len() });
                     self.all_is_well();
                     let ending = Ending::Restored;
-                    let (proof, exceptions) = (proof.equal, proof.exceptions);
-                    return Report { ending, proof, exceptions, ..open.report() };
+                    let Proof { equal: proof, exceptions, left, .. } = proof;
+                    return Report { ending, proof, exceptions, left, ..open.report() };
                 }
                 Err(error) => proof.conflicts.push(format!("the journal could not be written: {error}")),
             }

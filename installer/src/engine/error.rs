@@ -5,6 +5,7 @@ use chom_format::{Exit, HostPath, HostState, StepId};
 
 use super::order::Position;
 use crate::journal::JournalError;
+use crate::resource::Obstacle;
 use crate::step::StepError;
 use crate::sys::SysError;
 use crate::transaction::WayError;
@@ -48,6 +49,14 @@ pub enum EngineError {
         /// Each original, with what it is for.
         damaged: Vec<String>,
     },
+    /// As the host is now, there is no way back that would end well.
+    #[error("transaction {id} cannot be taken back now:\n{}", reasons(.obstacles))]
+    NoWayBack {
+        /// Which.
+        id: u64,
+        /// What stands in the way.
+        obstacles: Vec<Obstacle>,
+    },
     /// A journal could not be read or begun.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -59,12 +68,16 @@ pub enum EngineError {
     Sys(#[from] SysError),
 }
 
+fn reasons(obstacles: &[Obstacle]) -> String {
+    obstacles.iter().map(|obstacle| obstacle.reason.as_str()).collect::<Vec<_>>().join("\n")
+}
+
 impl Explain for EngineError {
     fn exit(&self) -> Exit {
         match self {
             Self::Unfinished { .. } | Self::Journal(JournalError::Corrupt { .. }) => Exit::NeedsPerson,
             Self::Awaiting { .. } => Exit::Busy,
-            Self::Damaged { .. } => Exit::Refused,
+            Self::Damaged { .. } | Self::NoWayBack { .. } => Exit::Refused,
             Self::NoSuchPosition(_) => Exit::BadInput,
             Self::Way(error) => error.exit(),
             Self::Stale { .. } | Self::Journal(_) | Self::Step(_) | Self::Sys(_) => Exit::Failed,
@@ -88,6 +101,12 @@ impl Explain for EngineError {
                     .to_owned()
             }
             Self::Way(error) => return error.hint(),
+            Self::NoWayBack { obstacles, .. } => {
+                let mut remedies: Vec<&str> =
+                    obstacles.iter().map(|obstacle| obstacle.remedy.as_str()).collect();
+                remedies.dedup();
+                remedies.join("; then ")
+            }
             Self::Step(StepError::Refused { hint, .. }) => return hint.clone(),
             Self::Journal(error) => return error.hint(),
             Self::Step(StepError::Sys(error)) | Self::Sys(error) => return error.hint(),

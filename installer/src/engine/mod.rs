@@ -63,7 +63,7 @@ pub use error::EngineError;
 pub use event::{Event, Observer, Silent};
 pub use notice::tell_at_login;
 pub use order::{Checks, ManifestChecks, Options, Order, Position, Task, Window};
-pub use recover::prove_originals;
+pub use recover::{ask_for_obstacles, prove_originals};
 pub use report::{Ending, Failure, Report, RunFailed};
 
 use crate::journal::{Journal, JournalError, Record, State};

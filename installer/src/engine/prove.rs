@@ -16,6 +16,8 @@ pub(super) struct Proof {
     pub(super) equal: Vec<(Resource, Fingerprint)>,
     /// Not as before by the work of others, and named.
     pub(super) exceptions: Vec<String>,
+    /// How many resources are not as before by the work of others.
+    pub(super) left: usize,
     /// Not as before.
     pub(super) conflicts: Vec<String>,
     /// Those of them that were taken for being back until they were read.
@@ -50,6 +52,19 @@ impl Engine<'_> {
                 && !open.is_stuck_below(resource)
             {
                 proof.exceptions.push(exception(resource, kept));
+            }
+            if let Some(Restored::Left { told, kept, differs }) = restored {
+                // A package and the step of its account may both say why it stays.
+                let new: Vec<String> =
+                    told.iter().filter(|told| !proof.exceptions.contains(told)).cloned().collect();
+                proof.exceptions.extend(new);
+                proof
+                    .exceptions
+                    .extend(kept.iter().map(|kept| format!("what others made or changed is {kept}")));
+                proof.left += usize::from(*differs);
+                if *differs {
+                    continue;
+                }
             }
             if let Ok(Some(lost)) = resource.restore().lost(self.sys, saved) {
                 proof.exceptions.push(lost);
@@ -151,6 +166,7 @@ impl Open {
             checks: Vec::new(),
             proof: Vec::new(),
             exceptions: Vec::new(),
+            left: 0,
             conflicts: Vec::new(),
             backup: self.state.begin.as_ref().and_then(|begin| begin.backup),
             seconds: 0.0,

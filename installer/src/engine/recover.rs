@@ -24,6 +24,16 @@ pub fn prove_originals(sys: &dyn Sys, files: &Files, known: &Known) -> Result<()
     if damaged.is_empty() { Ok(()) } else { Err(EngineError::Damaged { id: known.id, damaged }) }
 }
 
+/// Whether a transaction can be taken back as the host is now: each of its resources is asked, before anything is touched.
+pub fn ask_for_obstacles(sys: &dyn Sys, files: &Files, known: &Known) -> Result<(), EngineError> {
+    let (store, state) = (files.store(known.id)?, &known.state);
+    let mut obstacles = Vec::new();
+    for (resource, saved) in state.saved.iter().filter(|(resource, _)| state.touched.contains(resource)) {
+        obstacles.extend(resource.restore().obstacles(sys, &store, saved, state.after.get(resource))?);
+    }
+    if obstacles.is_empty() { Ok(()) } else { Err(EngineError::NoWayBack { id: known.id, obstacles }) }
+}
+
 impl Engine<'_> {
     /// Takes back what a run that was cut off left half done, and what nobody has confirmed in time; a window
     /// that is still open is left alone. Nothing to do is an empty list.

@@ -33,6 +33,9 @@ pub struct Report {
     /// What others had changed meanwhile, and where it is kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exceptions: Vec<String>,
+    /// How many resources are not as before by the work of others; each is among the exceptions.
+    #[serde(skip_serializing_if = "is_none")]
+    pub left: usize,
     /// What needs a person.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<String>,
@@ -41,6 +44,11 @@ pub struct Report {
     pub backup: Option<u64>,
     /// How long it took.
     pub seconds: f64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none(left: &usize) -> bool {
+    *left == 0
 }
 
 /// How a transaction ended.
@@ -90,6 +98,7 @@ impl Report {
             Ending::Committed => HostState::Installed,
             Ending::Exposed => HostState::Exposed,
             Ending::Untouched => HostState::Unchanged,
+            Ending::Restored if self.left > 0 => HostState::LeftToOthers,
             Ending::Restored => HostState::Restored,
             Ending::Stuck => HostState::Mixed(self.conflicts.clone()),
         }

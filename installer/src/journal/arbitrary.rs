@@ -98,6 +98,11 @@ fn restored() -> impl Strategy<Value = Restored> {
         Just(Restored::Restored),
         Just(Restored::AlreadyBefore),
         prop::collection::vec(path(), 0..2).prop_map(|kept| Restored::Foreign { kept }),
+        (prop::collection::vec(TEXT, 0..2), any::<bool>()).prop_map(|(told, differs)| Restored::Left {
+            told,
+            kept: Vec::new(),
+            differs
+        }),
         TEXT.prop_map(|reason| Restored::Stuck { reason }),
     ]
 }

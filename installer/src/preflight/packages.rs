@@ -1,42 +1,23 @@
 //! Is dpkg in the middle of something?
 
-use chom_format::HostPath;
-
 use super::Finding;
-use crate::dpkg::Status;
 use crate::plan::Plan;
 use crate::step::{Decision, Detail};
 use crate::sys::Sys;
 
 const CHECK: &str = "packages";
 const REMEDY: &str = "dpkg --configure -a, then apt-get --fix-broken install";
-const SHOWN: usize = 5;
 
 /// dpkg must be at rest for a plan that brings packages, or would if it could be made; otherwise it is worth knowing.
 pub(super) fn check(sys: &dyn Sys, plan: Option<&Plan>) -> Finding {
-    let status = match Status::read(sys) {
-        Ok(status) => status,
-        Err(error) => return Finding::fail(CHECK, error.to_string(), "look at /var/lib/dpkg/status"),
-    };
     // What is half done is being done; the lock is waited for by itself.
     if let Ok(Some(holder)) = crate::dpkg::holder(sys) {
         return Finding::pass(CHECK, format!("{holder} is at work"));
     }
-    let mut problems: Vec<String> = status
-        .broken()
-        .iter()
-        .map(|package| format!("{} is {}", package.name, state(&package.state)))
-        .collect();
-    let more = problems.len().saturating_sub(SHOWN);
-    problems.truncate(SHOWN);
-    if more > 0 {
-        problems.push(format!("and {more} more"));
-    }
-    // Where dpkg notes what it does until the status file is written anew.
-    let updates = "/var/lib/dpkg/updates".parse::<HostPath>().ok().and_then(|dir| sys.list(&dir).ok());
-    if updates.is_some_and(|names| names.iter().any(|name| name.bytes().all(|byte| byte.is_ascii_digit()))) {
-        problems.push("a run of dpkg was interrupted".to_owned());
-    }
+    let problems = match crate::dpkg::unfinished(sys) {
+        Ok(problems) => problems,
+        Err(error) => return Finding::fail(CHECK, error.to_string(), "look at /var/lib/dpkg/status"),
+    };
     judge(&problems, plan.is_none_or(|plan| brings_packages(plan) || !plan.refusals().is_empty()))
 }
 
@@ -48,10 +29,6 @@ fn judge(problems: &[String], matters: bool) -> Finding {
     } else {
         Finding::warn(CHECK, problems.join("\n"), REMEDY)
     }
-}
-
-fn state(state: &str) -> &str {
-    if state.is_empty() { "in an unknown state" } else { state }
 }
 
 fn brings_packages(plan: &Plan) -> bool {

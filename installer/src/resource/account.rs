@@ -1,8 +1,8 @@
 //! A user and group, in the account files.
 //!
 //! The files are put back as they were, times and backups included, while they are as this run left them.
-//! Once others have made accounts, only our own lines go. An account that still owns files is never
-//! deleted: its number would be given to the next one, with all that is in those files.
+//! Once others have made accounts, only our own lines go. An account that somebody still holds
+//! is never deleted, see [`super::holds`]: it is named, and stays.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use chom_format::{AccountName, HostPath};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::holds::Account;
 use super::path::PathResource;
 use super::store::below;
 use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
@@ -19,9 +20,6 @@ use crate::sys::{Effect, PathState, Source, Sys, SysError, named, state_of, text
 const FILES: [&str; 6] =
     ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid"];
 const LOCK: &str = "/etc/.pwd.lock";
-/// Where nothing of lasting value lies, or nothing at all.
-const NOT_SEARCHED: [&str; 7] = ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/lib/chom"];
-const MOST_NAMED: usize = 3;
 
 pub(super) struct AccountResource<'a> {
     pub(super) name: &'a AccountName,
@@ -69,8 +67,8 @@ impl Restore for AccountResource<'_> {
         if now == before {
             return Ok(Restored::AlreadyBefore);
         }
-        if let Some(reason) = self.still_owns(sys, store, &before)? {
-            return Ok(Restored::Stuck { reason });
+        if let Some(reason) = self.is_held(sys, store, &before)? {
+            return Ok(Restored::Left { told: vec![reason], kept: Vec::new(), differs: true });
         }
         let after = after.map(from_value::<Files>).transpose()?;
         let mut foreign = false;
@@ -94,8 +92,8 @@ impl Restore for AccountResource<'_> {
 }
 
 impl AccountResource<'_> {
-    /// The reason why the account must stay, if it is new and owns something.
-    fn still_owns(&self, sys: &dyn Sys, store: &Store, before: &Files) -> Result<Option<String>, SysError> {
+    /// The reason why the account must stay, if it is new and somebody holds it.
+    fn is_held(&self, sys: &dyn Sys, store: &Store, before: &Files) -> Result<Option<String>, SysError> {
         let (passwd, group) = (named("/etc/passwd")?, named("/etc/group")?);
         let mine = |text: &str| number(text, self.name.as_str());
         let new = |path: &HostPath| -> Result<Option<u32>, SysError> {
@@ -107,18 +105,7 @@ impl AccountResource<'_> {
         if uid.is_none() && gid.is_none() {
             return Ok(None);
         }
-        let mut owned = Vec::new();
-        search(sys, &HostPath::root(), uid, gid, &mut owned)?;
-        if owned.is_empty() {
-            return Ok(None);
-        }
-        let more = if owned.len() > MOST_NAMED { " and more" } else { "" };
-        let some: Vec<&str> = owned.iter().take(MOST_NAMED).map(HostPath::as_str).collect();
-        Ok(Some(format!(
-            "the account `{}` still owns {}{more}: remove that, or give it to somebody else",
-            self.name,
-            some.join(", ")
-        )))
+        Account { name: self.name.as_str(), uid, gid }.is_held(sys)
     }
 
     /// Takes our line out of a file that others have changed since.
@@ -170,29 +157,6 @@ fn is_left(name: &str) -> bool {
         let pid = rest.strip_prefix('.').unwrap_or_default();
         rest == "+" || rest == ".lock" || (!pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
     })
-}
-
-fn search(
-    sys: &dyn Sys,
-    dir: &HostPath,
-    uid: Option<u32>,
-    gid: Option<u32>,
-    owned: &mut Vec<HostPath>,
-) -> Result<(), SysError> {
-    for name in sys.list(dir)? {
-        let path = below(dir, &name)?;
-        if owned.len() > MOST_NAMED || NOT_SEARCHED.contains(&path.as_str()) {
-            continue;
-        }
-        let Some(meta) = sys.meta(&path)? else { continue };
-        if Some(meta.uid) == uid || Some(meta.gid) == gid {
-            owned.push(path.clone());
-        }
-        if meta.kind == crate::sys::Kind::Dir {
-            search(sys, &path, uid, gid, owned)?;
-        }
-    }
-    Ok(())
 }
 
 fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -336,8 +300,8 @@ mod tests {
         let host = host();
         fs::write(host.dir.path().join("srv/data"), "").unwrap();
         lchown(host.dir.path().join("srv/data"), Some(990), Some(0)).unwrap();
-        let Restored::Stuck { reason } = host.restore(Some(&host.after)) else { panic!("deleted") };
-        assert!(reason.contains("/srv/data"), "{reason}");
+        let Restored::Left { told, .. } = host.restore(Some(&host.after)) else { panic!("deleted") };
+        assert_eq!(told, ["account `app` stays: it owns /srv/data"]);
         assert!(host.text("etc/passwd").contains(OURS));
     }
 }

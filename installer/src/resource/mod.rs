@@ -9,6 +9,7 @@ mod attic;
 mod database;
 mod firewall;
 mod folder;
+mod holds;
 mod listing;
 mod path;
 mod store;
@@ -141,11 +142,29 @@ pub enum Restored {
         /// Where the other version is kept.
         kept: Vec<HostPath>,
     },
+    /// It is put back as far as others have left it to us: what they changed since is theirs and stays.
+    Left {
+        /// Each thing that they changed or that stays because of them, in words.
+        told: Vec<String>,
+        /// Where things are kept that had to leave their place.
+        kept: Vec<HostPath>,
+        /// It is not as before.
+        differs: bool,
+    },
     /// It could not be put back.
     Stuck {
         /// Why, and what a person should do.
         reason: String,
     },
+}
+
+/// Why a resource cannot be put back now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What stands in the way.
+    pub reason: String,
+    /// What mends it.
+    pub remedy: String,
 }
 
 /// How a kind of resource is saved, told apart and put back.
@@ -218,6 +237,18 @@ pub trait Restore {
     fn lost(&self, sys: &dyn Sys, saved: &Saved) -> Result<Option<String>, SysError> {
         let _ = (sys, saved);
         Ok(None)
+    }
+
+    /// What stands in the way of putting it back now. Asked before a rollback that somebody wants touches anything.
+    fn obstacles(
+        &self,
+        sys: &dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&serde_json::Value>,
+    ) -> Result<Vec<Obstacle>, SysError> {
+        let _ = (sys, store, saved, after);
+        Ok(Vec::new())
     }
 
     /// Puts back what lies on the disk, while the host comes up and before anything reads it: nothing may be
@@ -310,6 +341,7 @@ impl std::fmt::Display for Restored {
                 let places: Vec<&str> = kept.iter().map(HostPath::as_str).collect();
                 write!(f, "changed by others, kept as {}", places.join(", "))
             }
+            Self::Left { told, .. } => write!(f, "put back as far as it is ours: {}", told.join("; ")),
             Self::Stuck { reason } => write!(f, "not put back: {reason}"),
         }
     }

@@ -63,7 +63,7 @@ pub(super) fn put_back(
     let mut all = Vec::new();
     for (path, was) in before.iter().rev() {
         match resource(path).restore(sys, store, &Saved::new(was, Vec::new())?, None)? {
-            Restored::Foreign { kept } => all.extend(kept),
+            Restored::Foreign { kept } | Restored::Left { kept, .. } => all.extend(kept),
             Restored::Stuck { reason } => return Ok(Err(format!("{path}: {reason}"))),
             Restored::Restored | Restored::AlreadyBefore => {}
         }

@@ -3,13 +3,14 @@
 use super::session::this_program;
 use super::way_back::at_the_end;
 use super::{Outcome, RunError, Session, backup, figures};
-use crate::engine::{Engine, EngineError, Report, prove_originals, tell_at_login};
+use crate::engine::{Engine, EngineError, Report, ask_for_obstacles, prove_originals, tell_at_login};
 use crate::sys::RealSys;
 use crate::transaction::{Hold, Known, WayError};
 use crate::ui::{Progress, Watcher};
 
 /// Rolls back the newest committed transaction, or all that are newer than `to` (0: all there are); when one was
-/// interrupted, that. A way that does not exist in full is refused before anything is touched. `agreed` is given those, newest first. `partly`: although originals are lost.
+/// interrupted, that. A way that does not exist in full is refused before
+/// anything is touched. `agreed` is given those, newest first. `partly`: although originals are lost.
 pub fn rollback(
     to: Option<u64>,
     partly: bool,
@@ -26,6 +27,9 @@ pub fn rollback(
     let wanted: Vec<&Known> = session.known.iter().rev().filter(|known| ids.contains(&known.id)).collect();
     if !cut_off && !partly {
         wanted.iter().try_for_each(|known| prove_originals(&session.sys, &session.files, known))?;
+    }
+    if !cut_off {
+        wanted.iter().try_for_each(|known| ask_for_obstacles(&session.sys, &session.files, known))?;
     }
     if !wanted.is_empty() {
         agreed(&wanted)?;

@@ -96,7 +96,7 @@ impl Restore for FirewallResource {
         let mut changed = match restore_files(sys, store, &before, after.as_ref(), &mut kept)? {
             Restored::AlreadyBefore => false,
             stuck @ Restored::Stuck { .. } => return Ok(stuck),
-            Restored::Restored | Restored::Foreign { .. } => true,
+            Restored::Restored | Restored::Foreign { .. } | Restored::Left { .. } => true,
         };
         let now = Live::read(sys)?;
         if !before.live.differences(&now).is_empty() {
@@ -181,7 +181,7 @@ fn restore_files(
                 kept.extend(theirs);
                 outcome = Restored::Restored;
             }
-            stuck @ Restored::Stuck { .. } => return Ok(stuck),
+            other @ (Restored::Stuck { .. } | Restored::Left { .. }) => return Ok(other),
         }
     }
     Ok(outcome)

@@ -96,6 +96,11 @@ pub(super) fn is_memory(path: &str) -> bool {
     within(path, "/var/lib/dpkg")
 }
 
+/// What dpkg and its triggers write anew by themselves: nobody's text is lost with it.
+pub(super) fn is_made_anew(path: &str) -> bool {
+    is_memory(path) || within(path, "/usr") || within(path, "/var/cache") || path == "/etc/ld.so.cache"
+}
+
 pub(super) fn within(path: &str, area: &str) -> bool {
     path.strip_prefix(area).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -60,6 +60,27 @@ impl Before {
     }
 }
 
+/// What a file held before; nothing when it was not there.
+pub(super) fn text(
+    sys: &dyn Sys,
+    store: &Store,
+    before: &Before,
+    path: &HostPath,
+) -> Result<String, SysError> {
+    let Some(copy) = before.copies.get(path) else { return Ok(String::new()) };
+    let blob = store.object(&before.blob)?;
+    let mut file = sys.open(&blob)?;
+    let mut bytes = Vec::new();
+    io::copy(&mut file.by_ref().take(copy.offset), &mut io::sink())
+        .and_then(|_| file.take(copy.size).read_to_end(&mut bytes))
+        .map_err(SysError::io("read", &blob))?;
+    let found = Digest::of(&bytes);
+    if found != copy.sha256 {
+        return Err(SysError::Digest { object: blob.to_string(), wanted: copy.sha256, found });
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn hash(sys: &dyn Sys, path: &HostPath, whole: &mut Hasher<io::Sink>) -> Result<(Digest, u64), SysError> {
     let mut file = sys.open(path)?;
     let mut own = Hasher::new(io::sink());

@@ -23,6 +23,9 @@ pub(super) struct Delta {
     pub(super) packages: Installed,
     /// The step was done: what differs from `is` now was changed by others since.
     pub(super) done: bool,
+    /// Accounts that the step made; none when that was not noted.
+    #[serde(default)]
+    pub(super) accounts: Option<BTreeSet<String>>,
 }
 
 /// One path, before and after.
@@ -116,6 +119,19 @@ impl Delta {
         }
     }
 
+    /// Those of the paths that are due, to be put back whatever they have become: dpkg has been at work since, and what
+    /// others had made of them is put aside.
+    pub(super) fn taken_for_ours(&self, due: &dyn Fn(&HostPath, &Change) -> bool) -> Self {
+        let paths = self.paths.iter().filter(|(path, change)| due(path, change));
+        let paths = paths.map(|(path, change)| (path.clone(), Change { ours: true, ..change.clone() }));
+        Self {
+            paths: paths.collect(),
+            packages: self.packages.clone(),
+            done: false,
+            accounts: self.accounts.clone(),
+        }
+    }
+
     /// Whether another resource, saved later, is put back with this.
     pub(super) fn settles(&self, other: &Resource) -> bool {
         match other {
@@ -147,7 +163,7 @@ impl Delta {
         sys: &dyn Sys,
         before: &Before,
         earlier: &BTreeSet<HostPath>,
-    ) -> Result<Vec<String>, SysError> {
+    ) -> Result<Vec<(HostPath, &'static str)>, SysError> {
         let mut named = Vec::new();
         for (path, change) in self.paths.iter().filter(|(path, _)| !earlier.contains(*path)) {
             let now = Entry::look(sys, path)?;
@@ -164,7 +180,7 @@ impl Delta {
                 }
                 (Some(_), Some(_)) => None,
             };
-            named.extend(difference.map(|difference| format!("{path} {difference}")));
+            named.extend(difference.map(|difference| (path.clone(), difference)));
         }
         Ok(named)
     }

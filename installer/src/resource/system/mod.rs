@@ -12,15 +12,17 @@
 //! In `/var` and the like services live, and only what [`claims`] can tell to be the packages' is touched.
 //!
 //! When dpkg's memory is another one than after the step, somebody has worked with packages since. Then
-//! nothing is overwritten: our packages are purged by dpkg itself if nothing needs them, and what cannot be
-//! done that way is named.
+//! nothing of theirs is overwritten: our packages are purged by dpkg itself if nothing needs them, see [`others`].
 
+mod accounts;
 mod areas;
 mod before;
 mod claims;
 mod delta;
 mod entry;
 mod lock;
+mod others;
+mod overrides;
 mod packages;
 mod undo;
 
@@ -36,7 +38,10 @@ use self::before::Before;
 use self::delta::Delta;
 use self::entry::Scan;
 use self::lock::Lock;
-use super::{Fingerprint, Resource, Restore, Restored, Saved, Store, from_value, to_value};
+use self::others::Way;
+use self::packages::Installed;
+use super::{Fingerprint, Obstacle, Resource, Restore, Restored, Saved, Store, from_value, to_value};
+use crate::dpkg;
 use crate::sys::{Sys, SysError};
 
 /// As many differences as a person can read.
@@ -66,7 +71,8 @@ impl Restore for SystemResource<'_> {
 
     fn after(&self, sys: &mut dyn Sys, store: &Store, saved: &Saved) -> Result<Value, SysError> {
         let before: Before = store.read_state(sys, &saved.read::<Digest>()?)?;
-        let delta = Delta::after(sys, &before, self.brings, self.replaces)?;
+        let mut delta = Delta::after(sys, &before, self.brings, self.replaces)?;
+        delta.accounts = Some(accounts::made(sys, store, &before)?);
         to_value(&store.keep_state(sys, &delta)?)
     }
 
@@ -97,7 +103,7 @@ impl Restore for SystemResource<'_> {
         earlier: &BTreeSet<HostPath>,
     ) -> Result<Vec<String>, SysError> {
         let before: Before = store.read_state(sys, &saved.read::<Digest>()?)?;
-        let mut named = match after {
+        let named = match after {
             Some(after) => {
                 let delta: Delta = store.read_state(sys, &from_value::<Digest>(after)?)?;
                 delta.remaining(sys, &before, earlier)?
@@ -106,12 +112,45 @@ impl Restore for SystemResource<'_> {
                 Delta::cut_off(sys, &before, self.brings, self.replaces)?.remaining(sys, &before, earlier)?
             }
         };
+        let mut named: Vec<String> = named.into_iter().map(|(path, how)| format!("{path} {how}")).collect();
         let more = named.len().saturating_sub(MOST_NAMED);
         named.truncate(MOST_NAMED);
         if more > 0 {
             named.push(format!("and {more} more paths"));
         }
         Ok(named)
+    }
+
+    fn obstacles(
+        &self,
+        sys: &dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Vec<Obstacle>, SysError> {
+        let Some(after) = after else { return Ok(Vec::new()) };
+        if let Err(error) = Lock::take(sys, lock::PATIENCE) {
+            let remedy = "wait until that package run is over, then try again".to_owned();
+            return Ok(vec![Obstacle { reason: error.to_string(), remedy }]);
+        }
+        let unfinished = dpkg::unfinished(sys)?;
+        if !unfinished.is_empty() {
+            let reason = format!("dpkg was interrupted: {}", unfinished.join(", "));
+            return Ok(vec![Obstacle { reason, remedy: "dpkg --configure -a".to_owned() }]);
+        }
+        let delta: Delta = store.read_state(sys, &from_value::<Digest>(after)?)?;
+        let now = Installed::read(sys)?;
+        if let (Some(then), Some(now)) = (others::release(&delta.packages), others::release(&now))
+            && then != now
+        {
+            return Ok(vec![Obstacle {
+                reason: format!("the way back leads to Debian {then}, and this host has Debian {now} by now"),
+                remedy: format!("go forward with a bundle that is built for Debian {now}"),
+            }]);
+        }
+        let before: Before = store.read_state(sys, &saved.read::<Digest>()?)?;
+        let obstacle = Way::find(sys, &before, &delta)?.map(|way| way.obstacle(sys)).transpose()?.flatten();
+        Ok(obstacle.into_iter().collect())
     }
 
     fn restore(
@@ -127,8 +166,8 @@ impl Restore for SystemResource<'_> {
         let delta = match after {
             Some(after) => {
                 let delta: Delta = store.read_state(sys, &from_value::<Digest>(after)?)?;
-                if let Some(done) = packages::changed_by_others(sys, &mut lock, &before, &delta)? {
-                    return Ok(done);
+                if let Some(way) = Way::find(sys, &before, &delta)? {
+                    return way.go(sys, &mut lock, store, &before, &delta);
                 }
                 delta
             }

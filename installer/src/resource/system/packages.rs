@@ -8,11 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Restored;
 use super::before::Before;
-use super::delta::Delta;
 use super::entry::Scan;
-use super::lock::Lock;
 use crate::dpkg::{self, Status};
-use crate::sys::{Command, Sys, SysError, named};
+use crate::sys::{Sys, SysError, named};
 
 const INFO: &str = "/var/lib/dpkg/info";
 
@@ -23,15 +21,34 @@ pub(super) struct Installed(BTreeMap<String, (String, String)>);
 
 impl Installed {
     pub(super) fn read(sys: &dyn Sys) -> Result<Self, SysError> {
+        Ok(Self::of(&Status::read(sys)?))
+    }
+
+    pub(super) fn of(status: &Status) -> Self {
         let row = |package: &dpkg::Package| {
             let key = format!("{}:{}", package.name, package.arch);
             (key, (package.version.clone(), package.state.clone()))
         };
-        Ok(Self(Status::read(sys)?.all().map(row).collect()))
+        Self(status.all().map(row).collect())
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Whether dpkg knows a package, if only its configuration.
+    pub(super) fn knows(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Of a package that is there. What was removed and has left its configuration is not.
+    pub(super) fn version(&self, key: &str) -> Option<&str> {
+        let (version, state) = self.0.get(key)?;
+        (!matches!(state.as_str(), "config-files" | "not-installed")).then_some(version.as_str())
     }
 
     /// The packages that are not the same in both.
-    fn differing<'a>(&'a self, other: &'a Self) -> BTreeSet<&'a str> {
+    pub(super) fn differing<'a>(&'a self, other: &'a Self) -> BTreeSet<&'a str> {
         let keys = self.0.keys().chain(other.0.keys());
         keys.filter(|key| self.0.get(*key) != other.0.get(*key)).map(String::as_str).collect()
     }
@@ -61,7 +78,7 @@ pub(super) fn listed(
 }
 
 /// dpkg may say `/lib/x` where the system has `/usr/lib/x`.
-fn merged(scan: &Scan, line: &str) -> String {
+pub(super) fn merged(scan: &Scan, line: &str) -> String {
     let rest = line.trim_start_matches('/');
     let (top, below) = rest.split_once('/').unwrap_or((rest, ""));
     let link = format!("/{top}").parse::<HostPath>().ok().and_then(|path| scan.0.get(&path));
@@ -69,51 +86,6 @@ fn merged(scan: &Scan, line: &str) -> String {
         Some(target) if !below.is_empty() => format!("/{}/{below}", target.trim_start_matches('/')),
         _ => line.to_owned(),
     }
-}
-
-/// What is to be done when others have changed packages since the step: not what we did, undone by force.
-/// None when they have not.
-pub(super) fn changed_by_others(
-    sys: &mut dyn Sys,
-    lock: &mut Lock,
-    before: &Before,
-    delta: &Delta,
-) -> Result<Option<Restored>, SysError> {
-    let now = Installed::read(sys)?;
-    // Cut off in the middle of putting back, dpkg's memory may be that of before already.
-    if now == delta.packages || now == before.packages {
-        return Ok(None);
-    }
-    let theirs = now.differing(&delta.packages);
-    let ours = delta.packages.differing(&before.packages);
-    let touched: Vec<&str> = ours.intersection(&theirs).copied().collect();
-    let upgraded: Vec<&str> =
-        ours.iter().copied().filter(|key| before.packages.0.contains_key(*key)).collect();
-    let names = |keys: &[&str]| keys.join(" ");
-    let stuck = |what: &str, keys: &[&str]| {
-        let theirs: Vec<&str> = theirs.iter().copied().take(5).collect();
-        Ok(Some(Restored::Stuck {
-            reason: format!(
-                "packages were changed since by others ({}), and {what} ({}): decide with apt-get what is to stay",
-                names(&theirs),
-                names(keys)
-            ),
-        }))
-    };
-    if !touched.is_empty() {
-        return stuck("ours are among them", &touched);
-    }
-    if !upgraded.is_empty() {
-        return stuck("ours had replaced older ones", &upgraded);
-    }
-    let ours: Vec<&str> = ours.into_iter().collect();
-    let command = Command::new(["dpkg", "--purge", "--"].into_iter().chain(ours.iter().copied()))
-        .env("DEBIAN_FRONTEND", "noninteractive");
-    let output = lock.run(sys, command)?;
-    if output.success() {
-        return Ok(Some(Restored::Foreign { kept: Vec::new() }));
-    }
-    stuck(&format!("ours could not be purged: {}", output.complaint()), &ours)
 }
 
 /// The versions of packages that are neither brought nor replaced by a run that was cut off are not its work: others

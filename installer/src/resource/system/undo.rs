@@ -10,10 +10,12 @@ use chom_format::HostPath;
 
 use super::super::{Restored, Store, attic, tree};
 use super::MOST_NAMED;
+use super::accounts;
 use super::areas;
 use super::before::Before;
 use super::delta::{Change, Delta, differs_in_content, same_names};
 use super::entry::Entry;
+use super::overrides;
 use crate::sys::{Attrs, Effect, Kind, Source, Sys, SysError};
 
 /// Effects that are made durable together.
@@ -28,13 +30,20 @@ pub(super) fn undo(
 ) -> Result<Restored, SysError> {
     let mut undo = Undo { sys, store, before, delta, kept: Vec::new(), problems: Vec::new(), changed: false };
     undo.sweep()?;
+    let overrides = overrides::keep_those_of_others(undo.sys, store, before, delta)?;
+    let others = delta.paths.iter().filter(|(path, _)| {
+        let apart = overrides.is_some() && overrides::is_it(path.as_str());
+        !apart && !accounts::is_one(path.as_str())
+    });
     for memory in [false, true] {
         let part: Vec<(&HostPath, &Change)> =
-            delta.paths.iter().filter(|(path, _)| areas::is_memory(path.as_str()) == memory).collect();
+            others.clone().filter(|(path, _)| areas::is_memory(path.as_str()) == memory).collect();
         undo.take_away(&part)?;
         undo.put_back(&part)?;
         undo.set_dirs(&part)?;
     }
+    let mut told = undo.accounts()?;
+    told.extend(overrides.clone());
     // A parent shared by both parts: the second may have moved its time.
     let all: Vec<(&HostPath, &Change)> = delta.paths.iter().collect();
     undo.set_dirs(&all)?;
@@ -45,6 +54,9 @@ pub(super) fn undo(
         problems.truncate(MOST_NAMED);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         return Ok(Restored::Stuck { reason: format!("{}{more}", problems.join("; ")) });
+    }
+    if !told.is_empty() {
+        return Ok(Restored::Left { told, kept, differs: true });
     }
     Ok(match (kept.is_empty(), changed) {
         (false, _) => Restored::Foreign { kept },
@@ -75,6 +87,25 @@ enum Op {
 }
 
 impl Undo<'_> {
+    /// The account files, with the lines of accounts that stay. Why those do.
+    fn accounts(&mut self) -> Result<Vec<String>, SysError> {
+        let files = self.delta.paths.iter().filter(|(path, _)| accounts::is_one(path.as_str()));
+        let files: Vec<(&HostPath, &Change)> = files.collect();
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let staying = accounts::Staying::find(self.sys, self.store, self.before, self.delta)?;
+        if staying.told.is_empty() {
+            self.take_away(&files)?;
+            self.put_back(&files)?;
+        } else {
+            for (path, was) in files.iter().filter_map(|(path, change)| Some((path, change.was.as_ref()?))) {
+                staying.put_back(self.sys, self.store, self.before, path, &was.attrs)?;
+            }
+        }
+        Ok(staying.told)
+    }
+
     /// Removes what a way back that was cut off left under temporary names.
     fn sweep(&mut self) -> Result<(), SysError> {
         let parents: BTreeSet<HostPath> = self.delta.paths.keys().filter_map(HostPath::parent).collect();
