@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::resolve::{Mirrors, TlsMode};
 use crate::yaml::shape::{
-    AccountText, AddressText, CalendarText, ComponentText, DomainText, DurationText, LabelText, Line,
-    MachineIdText, PathText, RecipientText, SshKeyText, VersionText,
+    AccountText, AddressText, CalendarText, ComponentText, DomainText, DurationText, KeyFileText, LabelText,
+    Line, MachineIdText, PathText, PlainPathText, RecipientText, SshKeyText, VersionText,
 };
 
 /// The only place where a person states facts about hosts.
@@ -126,7 +126,7 @@ pub struct SshDefaults {
     pub port: Option<u16>,
     /// Private key on the control machine.
     #[serde(default)]
-    #[schemars(with = "Option<Line>")]
+    #[schemars(with = "Option<KeyFileText>")]
     pub key: Option<String>,
 }
 
@@ -144,7 +144,7 @@ pub struct SshFile {
     pub port: Option<u16>,
     /// Private key on the control machine.
     #[serde(default)]
-    #[schemars(with = "Option<Line>")]
+    #[schemars(with = "Option<KeyFileText>")]
     pub key: Option<String>,
     /// Public host key, `type base64`; only this one is then accepted.
     #[serde(default)]
@@ -161,11 +161,11 @@ pub struct TlsFile {
     pub mode: Option<TlsMode>,
     /// Certificate chain on the host.
     #[serde(default)]
-    #[schemars(with = "Option<PathText>")]
+    #[schemars(with = "Option<PlainPathText>")]
     pub certificate: Option<String>,
     /// Private key on the host.
     #[serde(default)]
-    #[schemars(with = "Option<PathText>")]
+    #[schemars(with = "Option<PlainPathText>")]
     pub key: Option<String>,
 }
 

@@ -39,7 +39,8 @@ impl<'h> Connection<'h> {
         if let Some(key) = &host.ssh.key {
             let plain = key.starts_with('~') || Path::new(key).is_absolute();
             let path = if plain { key.clone() } else { beside.join(key).display().to_string() };
-            options.push(format!("IdentityFile=\"{path}\""));
+            // ssh reads `%d` there; the inventory's form leaves out what cannot be escaped.
+            options.push(format!("IdentityFile=\"{}\"", path.replace('%', "%%")));
         }
         let known = host.ssh.host_key.as_deref().map(|key| only_known(host, key)).transpose()?;
         if let Some(known) = &known {

@@ -94,6 +94,9 @@ fn setting(name: &str, declared: &SettingFile) -> Option<(String, String)> {
         let message = if is_enum { "an enum has `values`" } else { "only an enum has `values`" };
         return Some((format!("setting `{name}`: {message}"), "see docs/components.md".to_owned()));
     }
+    if declared.kind != SettingKind::Map && declared.keys.is_some() {
+        return Some((format!("setting `{name}`: only a map has `keys`"), "remove `keys`".to_owned()));
+    }
     let holds = matches!(declared.kind, SettingKind::List | SettingKind::Map);
     if !holds && declared.of.is_some() {
         return Some((format!("setting `{name}`: only a list or map has `of`"), "remove `of`".to_owned()));
@@ -209,7 +212,7 @@ mod tests {
             (
                 "summary: a\nsettings:\n  x: { type: prot, help: x }\n",
                 "targets/s/a.yaml:3 `prot` is no value of `settings.x.type` | did you mean `port`? it is one of: string, \
-                 text, bool, integer, port, duration, size, url, address, path, list, map, enum, secret_file",
+                 text, bool, integer, port, duration, size, url, network, name, mail, short_size, crypt_hash, address, path, list, map, enum, secret_file",
             ),
             (
                 "summary: a\npayload:\n  source: debian\n  debian: { pacakges: [x] }\n",

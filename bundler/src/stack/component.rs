@@ -120,6 +120,9 @@ pub struct SettingFile {
     /// The values of an `enum`.
     #[serde(default)]
     pub values: Vec<String>,
+    /// The form of a `map`'s keys; one line of text unless it says otherwise.
+    #[serde(default)]
+    pub keys: Option<SettingKind>,
     /// The element type of a `list` or `map`.
     #[serde(default)]
     pub of: Option<SettingKind>,
@@ -145,7 +148,17 @@ pub enum SettingKind {
     Size,
     /// `http://` or `https://`.
     Url,
-    /// An address, a network in CIDR form or a host name.
+    /// An address or a network in CIDR form.
+    Network,
+    /// A name of letters, digits and any of `. _ -`.
+    Name,
+    /// Mail addresses, separated by commas.
+    Mail,
+    /// `256M`, `2G`.
+    ShortSize,
+    /// A password's hash, as crypt(5) has it.
+    CryptHash,
+    /// An address or a host name.
     Address,
     /// An absolute path on the host.
     Path,

@@ -45,7 +45,10 @@ pub fn setting_schema(setting: &SettingFile) -> Value {
     match setting.kind {
         SettingKind::Enum => json!({ "type": "string", "enum": setting.values }),
         SettingKind::List => json!({ "type": "array", "items": element() }),
-        SettingKind::Map => json!({ "type": "object", "additionalProperties": element() }),
+        SettingKind::Map => {
+            let keys = kind_schema(setting.keys.unwrap_or(SettingKind::String));
+            json!({ "type": "object", "additionalProperties": element(), "propertyNames": keys })
+        }
         plain => kind_schema(plain),
     }
 }
@@ -61,8 +64,13 @@ fn kind_schema(kind: SettingKind) -> Value {
         SettingKind::Duration => text("duration"),
         SettingKind::Size => text("size"),
         SettingKind::Url => text("url"),
-        SettingKind::Address => text("network"),
-        SettingKind::Path | SettingKind::SecretFile => text("path"),
+        SettingKind::Network => text("network"),
+        SettingKind::Name => text("name"),
+        SettingKind::Mail => text("mail"),
+        SettingKind::ShortSize => text("short_size"),
+        SettingKind::CryptHash => text("crypt_hash"),
+        SettingKind::Address => text("address"),
+        SettingKind::Path | SettingKind::SecretFile => text("plain_path"),
         SettingKind::List => json!({ "type": "array" }),
         SettingKind::Map => json!({ "type": "object" }),
     }
@@ -106,11 +114,18 @@ mod tests {
             ("duration", "15d", "15"),
             ("size", "50GB", "50 GB"),
             ("url", "https://a/b", "a/b"),
-            ("address", "10.0.0.0/8", "10.0.0.0/99"),
+            ("network", "10.0.0.0/8", "10.0.0.0/99"),
+            ("network", "fd00::1", "all"),
+            ("address", "mail.internal", "10.0.0.0/8"),
+            ("name", "chom", "$x"),
+            ("mail", "a@b.c", "nobody"),
+            ("short_size", "256M", "256 M"),
+            ("crypt_hash", "$6$a$b", "clear"),
             ("path", "/etc/x", "x"),
             ("secret_file", "/etc/x", "hunter2"),
             ("list", "[a, b]", "a"),
             ("map", "{a: b}", "[a]"),
+            ("map", "{\"a b\": c}", "{\"a\\nb\": c}"),
             ("enum", "a", "c"),
         ] {
             assert_eq!(problems(kind, good), 0, "{kind} {good}");

@@ -24,12 +24,17 @@ pub fn check(format: &str, text: &str) -> Result<(), Refusal> {
         "mode" => parsed::<Mode>(text),
         "digest" => parsed::<Digest>(text),
         "address" => wanted(is_address(text), "an IPv4 or IPv6 address or a host name"),
-        "network" => wanted(is_network(text), "an address, a network such as 10.0.0.0/24, or a host name"),
+        "network" => wanted(is_network(text), "an address or a network such as 10.0.0.0/24, and no name"),
         "domain" => wanted(is_name(text), "a host name such as mentat.internal"),
-        "url" => wanted(is_url(text), "an address that begins with http:// or https://"),
+        "url" => wanted(
+            is_url(text),
+            "an address that begins with http:// or https://, other characters than letters, digits and any of \
+             `-._~:/?[]@!&*+,=` written as %XX",
+        ),
         "duration" => {
             wanted(is_amount(text, &["ms", "s", "m", "h", "d", "w", "y"]), "a duration such as 30s, 5m, 15d")
         }
+        "short_size" => wanted(is_short_size(text), "a size such as 256M or 2G"),
         "size" => wanted(is_amount(text, &["B", "KB", "MB", "GB", "TB"]), "a size such as 512MB or 50GB"),
         "version" => wanted(
             is_version(text),
@@ -46,6 +51,14 @@ pub fn check(format: &str, text: &str) -> Result<(), Refusal> {
         "calendar" => {
             wanted(calendar::is_calendar(text), "times as systemd writes them, such as `*-*-* 03:30`")
         }
+        "name" => wanted(is_plain_name(text), "a name of letters, digits and any of `. _ -`, at most 64"),
+        "mail" => wanted(is_mail(text), "mail addresses such as ops@arrakis.internal, separated by commas"),
+        "crypt_hash" => wanted(is_crypt_hash(text), "a crypt hash, as `openssl passwd -6` prints one"),
+        "plain_path" => plain_path(text),
+        "key_file" => wanted(
+            !text.chars().any(|c| c.is_control() || "\"\\$".contains(c)),
+            "the path of a file, without any of `\" \\ $`",
+        ),
         "owner" => wanted(is_owner(text), "`user:group`"),
         other => Err(format!("a format that this program knows (`{other}` is none)")),
     }
@@ -84,7 +97,7 @@ pub fn is_address(text: &str) -> bool {
 
 fn is_network(text: &str) -> bool {
     match text.split_once('/') {
-        None => is_address(text),
+        None => text.parse::<IpAddr>().is_ok(),
         Some((ip, bits)) => match (ip.parse::<IpAddr>(), bits.parse::<u8>()) {
             (Ok(IpAddr::V4(_)), Ok(bits)) => bits <= 32,
             (Ok(IpAddr::V6(_)), Ok(bits)) => bits <= 128,
@@ -115,8 +128,41 @@ fn is_url(text: &str) -> bool {
     rest.is_some_and(|rest| {
         !rest.is_empty()
             && !rest.starts_with('/')
-            && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+            // What is left out is of the language of one or the other configuration that the address comes to stand in.
+            && rest.chars().all(|c| c.is_ascii_alphanumeric() || "-._~:/?[]@!&*+,=%".contains(c))
     })
+}
+
+fn is_plain_name(text: &str) -> bool {
+    let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fit)
+}
+
+// With or without the name before it: `Chom <chom@arrakis.internal>`. Braces begin a template of Alertmanager's.
+fn is_mail(text: &str) -> bool {
+    let one = |mail: &str| {
+        let (before, after) = mail.trim().split_once('@').unwrap_or_default();
+        !before.is_empty() && !after.is_empty() && !after.contains('@')
+    };
+    !text.chars().any(|c| c.is_control() || "{}\"\\".contains(c)) && text.split(',').all(one)
+}
+
+fn is_crypt_hash(text: &str) -> bool {
+    let fit = |b: u8| b.is_ascii_alphanumeric() || b"$./=,-".contains(&b);
+    text.len() <= 256 && text.starts_with('$') && text.matches('$').count() >= 2 && text.bytes().all(fit)
+}
+
+// A path that every configuration reads alike, quoted or not: no blank, and no character that one of them begins
+// something with.
+fn plain_path(text: &str) -> Result<(), Refusal> {
+    parsed::<HostPath>(text)?;
+    let fit = |c: char| c.is_alphanumeric() || "/._-+@=,~".contains(c);
+    wanted(text.chars().all(fit), "a path of letters, digits and any of `/ . _ - + @ = , ~`")
+}
+
+fn is_short_size(text: &str) -> bool {
+    let number = text.strip_suffix(['K', 'M', 'G']).unwrap_or_default();
+    (1..=6).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0')
 }
 
 // Several parts may follow each other: 1h30m.
@@ -152,12 +198,16 @@ fn is_ssh_key(text: &str) -> bool {
     let kind = parts.next().is_some_and(|kind| {
         kind.starts_with("ssh-") || kind.starts_with("ecdsa-") || kind.starts_with("sk-")
     });
-    kind && parts.next().is_some_and(base64)
+    // A comment may follow, on the same line.
+    kind && parts.next().is_some_and(base64) && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBw0aLqB9vUo5Yk3yQm0GxQ1n7mC1u7Zk5m7o2K0a1b2 root@mentat";
 
     #[test]
     fn formats_take_the_good_and_refuse_the_bad() {
@@ -170,6 +220,25 @@ mod tests {
             ("domain", "a-b.c", "-a.b"),
             ("url", "https://a/b", "ftp://a"),
             ("url", "http://[::1]:80/", "http:///x"),
+            ("network", "::1", "all"),
+            ("network", "10.0.0.1", "peer.internal"),
+            ("url", "https://a.b/c%20d?e=f", "https://a/$x"),
+            ("url", "https://a", "https://a/\";x"),
+            ("name", "chom", "$tenant"),
+            ("name", "ops.2_b-c", "a\nb"),
+            ("name", "A", "; x"),
+            ("mail", "a@b, Chom <c@d.e>", "{{ x }}@b"),
+            ("mail", "a@b", "a"),
+            ("crypt_hash", "$6$salt$Ab./9", "hunter2"),
+            ("crypt_hash", "$apr1$x$y", "$6$x\nroot:$y$"),
+            ("plain_path", "/etc/ssl/hé.pem", "/etc/a;b"),
+            ("plain_path", "/a/b-c_1@d", "/a/$b"),
+            ("plain_path", "/a", "/a b"),
+            ("short_size", "256M", "256MB"),
+            ("short_size", "2G", "-1"),
+            ("key_file", "~/.ssh/my key", "a\"b"),
+            ("ssh_key", KEY, "ssh-ed25519 x"),
+            ("ssh_key", KEY, &format!("{KEY}\n* ssh-ed25519 other")),
             ("duration", "1h30m", "1h30"),
             ("duration", "15d", "15 days"),
             ("size", "50GB", "50G"),
