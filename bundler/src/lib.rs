@@ -3,6 +3,7 @@
 //! Data moves one way: `inventory` -> `resolve` -> `render` -> `assemble` -> `pack`. No module reaches
 //! back to an earlier one.
 
+pub mod advice;
 pub mod assemble;
 pub mod build;
 pub mod cache;

@@ -270,3 +270,64 @@ fn stacks_beside_the_inventory_and_by_option_are_laid_over() {
     fs::write(test.path("targets/tiny/web.yaml"), "summary: w\nbogus: 1\n").unwrap();
     test.run(&["check"]).assert().code(2).stderr(contains("targets/tiny/web.yaml:2:1: unknown key `bogus`"));
 }
+
+#[test]
+fn what_check_passes_is_rendered_and_one_mistake_is_one_message_at_its_line() {
+    let host = "version: 1.0.0\nhosts:\n  mentat:\n    address: 10.0.0.1\n    stacks: [observability]\n    components:\n";
+    let hash = "$6$a$b";
+    for (line, mistake) in [
+        ("prometheus: { port: 9093 }", "is already that of"),
+        ("alertmanager: { email_to: a@b.c, smtp_from: a@b.c }", "`smtp_host` is not"),
+        ("alertmanager: { email_to: a@b.c, smtp_host: mail.internal }", "`smtp_from` is not"),
+        ("alertmanager: { smtp_user: u }", "`smtp_password_file` is not"),
+        ("promtail: { enabled: true }", "promtail has nowhere to send logs to"),
+        ("nginx: { users: { bob: in the clear } }", "is not a crypt hash"),
+        ("nginx: { users: { \"bob:x\\nroot\": $6$a$b } }", "is not a name"),
+        ("nginx: { allow: [all] }", "is not an address or a network"),
+        ("grafana: { enabled: true }", "`admin_password_file` is not set"),
+        ("nginx: { enabled: false }", "nginx_exporter is enabled, and nginx"),
+        ("loki: { tenant_limits: { audit: nonsense } }", "is not a duration"),
+        ("prometheus: { external_url: \"https://a/$x\" }", "is not an address"),
+    ] {
+        let test = Test::new(&format!("{host}      {line}\n"));
+        let check = test.run(&["--json", "check"]).assert().code(2);
+        let told: Value = serde_json::from_slice(&check.get_output().stdout).unwrap();
+        let problems = told["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), 1, "{line}: {told:#}");
+        assert_eq!(
+            (problems[0]["line"].as_u64(), &problems[0]["file"]),
+            (Some(7), &"inventory.yaml".into()),
+            "{told:#}"
+        );
+        assert!(problems[0]["message"].as_str().unwrap().contains(mistake), "{told:#}");
+        assert!(!told.to_string().contains("in the clear"), "{told:#}");
+        test.run(&["render", "--host", "mentat"]).assert().code(2).stderr(contains(mistake));
+    }
+    for line in [
+        format!("nginx: {{ users: {{ bob: {hash} }}, allow: [10.0.0.0/8] }}"),
+        "alertmanager: { email_to: a@b.c, smtp_host: mail.internal, smtp_from: a@b.c }".to_owned(),
+        "promtail: { enabled: true, loki_url: \"http://logs.internal:3100\" }".to_owned(),
+        "grafana: { enabled: true, admin_password_file: /root/grafana }".to_owned(),
+    ] {
+        let test = Test::new(&format!("{host}      {line}\n"));
+        test.run(&["check"]).assert().success();
+        test.run(&["render", "--host", "mentat"]).assert().success();
+    }
+}
+
+#[test]
+fn what_is_probably_not_meant_is_a_warning() {
+    let small = "version: 1.0.0\nhosts:\n  mentat:\n    address: 10.0.0.1\n    stacks: [observability]\n    specs: { memory_mb: 64 }\n    ssh: { key: nowhere }\n";
+    let test = Test::new(small);
+    test.run(&["check"]).assert().success().stderr(
+        contains("inventory.yaml:6:")
+            .and(contains("memory_mb 64"))
+            .and(contains("there is no file `nowhere`")),
+    );
+    let bad = small.replace("mentat", "Men tat");
+    Test::new(&bad)
+        .run(&["check"])
+        .assert()
+        .code(2)
+        .stderr(contains("error: 1 problem").and(contains("Men tat")));
+}

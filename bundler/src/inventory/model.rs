@@ -16,7 +16,7 @@ use crate::yaml::shape::{
 /// The only place where a person states facts about hosts.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "inventory.yaml")]
+#[schemars(title = "inventory.yaml", extend("patternProperties" = { "^x-": {} }))]
 pub struct InventoryFile {
     /// Version of this configuration; part of every bundle's name.
     #[schemars(with = "VersionText")]

@@ -8,7 +8,7 @@ use super::Work;
 use super::engine::{Fault, is_template};
 use super::lint::{self, Known};
 use super::locate;
-use super::wanted::{Account, File, Placed, RenderedComponent, Spot, Unit};
+use super::wanted::{Account, File, Placed, Refusal, RenderedComponent, Spot, Unit};
 use crate::problem::Problem;
 use crate::stack::component::Entry;
 
@@ -39,6 +39,12 @@ impl Work<'_> {
             checks: self.list("checks", &file.checks),
             backup: self.list("backup", &file.backup),
         }
+    }
+
+    /// What the component itself says is wrong: its settings do not go together, or with the rest of the host.
+    pub(super) fn refusals(&mut self) -> Vec<Placed<Refusal>> {
+        let file = std::sync::Arc::clone(&self.component.file);
+        self.list("refuse", &file.refuse)
     }
 
     /// The entries of one list, typed.

@@ -22,14 +22,14 @@ use std::collections::BTreeMap;
 use chom_format::{ComponentName, HostName, HostPath};
 
 use crate::problem::{Problem, Problems};
-use crate::resolve::{Component, Fleet, Host};
+use crate::resolve::{Component, Fleet, Host, Layer, Origin};
 
 pub use sources::Sources;
 pub use wanted::{Rendered, RenderedComponent};
 
 use context::{Contexts, Fleetwide};
 use engine::Engine;
-use wanted::Scrape;
+use wanted::{Placed, Refusal, Scrape};
 
 /// The release directory of each stack of a host: `/opt/observability/releases/<id>`.
 pub type Releases = BTreeMap<ComponentName, HostPath>;
@@ -65,7 +65,12 @@ impl<'a> Renderer<'a> {
                     let (engine, sources, trees) = (&self.engine, self.sources, &contexts.trees);
                     let mut work =
                         Work { engine, sources, component, context, trees, problems: &mut problems };
-                    components.push(work.component());
+                    let refusals = work.refusals();
+                    if refusals.is_empty() {
+                        components.push(work.component());
+                    }
+                    // Its texts are not looked at: half of what is wrong there is wrong for the same reason.
+                    problems.extend(refusals.iter().map(|refusal| self.refused(host, component, refusal)));
                 }
                 Err(problem) => problems.push(*problem),
             }
@@ -73,9 +78,43 @@ impl<'a> Renderer<'a> {
         // A rule that looks at half of what there is would find faults that are none.
         Problems::check(problems)?;
         let mut rendered = Rendered { host: host.name.clone(), components, warnings: Vec::new() };
-        Problems::check(rules::broken(&rendered, host, self.sources))?;
+        let stated = |component: &ComponentName, number| self.port(host, component, number);
+        Problems::check(rules::broken(&rendered, host, self.sources, &stated))?;
         rendered.warnings = rules::unused_templates(host, self.sources);
         Ok(rendered)
+    }
+}
+
+impl Renderer<'_> {
+    // At the line of the inventory that states the setting, or states the host when nothing does.
+    fn refused(&self, host: &Host, component: &Component, refusal: &Placed<Refusal>) -> Problem {
+        let Refusal { setting, message, remedy } = &refusal.value;
+        let (name, setting) = setting.split_once('.').unwrap_or((component.name.as_str(), setting));
+        let key = format!("hosts.{}.components.{name}.{setting}", host.name);
+        let message = format!("host `{}`: {message}", host.name);
+        match self.stated(&key) {
+            Some(origin) => Problem::at(&origin.source, (origin.line, origin.column), key, message, remedy),
+            None => refusal.at.problem(message, remedy),
+        }
+    }
+
+    // Of a port that somebody has set, the line at which they did.
+    fn port(&self, host: &Host, component: &ComponentName, number: u16) -> Option<(String, &Origin)> {
+        let settings = &host.components.get(component)?.settings;
+        let (name, _) = settings.iter().find(|(_, value)| value.as_u64() == Some(number.into()))?;
+        let key = format!("hosts.{}.components.{component}.{name}", host.name);
+        let origin = self.fleet.origins.of(&key).filter(|origin| origin.layer > Layer::ComponentDefault)?;
+        Some((key, origin))
+    }
+
+    // What somebody has written: a default has no line that could be mended.
+    fn stated(&self, key: &str) -> Option<&Origin> {
+        let origins = &self.fleet.origins;
+        let host = key.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+        [key, &format!("{host}.stacks"), &format!("{host}.address")]
+            .into_iter()
+            .filter_map(|key| origins.of(key))
+            .find(|origin| origin.layer > Layer::ComponentDefault)
     }
 }
 

@@ -415,3 +415,46 @@ fn everything_built_in_renders() {
         assert_eq!(rendered.warnings, []);
     }
 }
+
+// Names that a template's loop over a setting binds.
+fn bound_by_loops<'t>(text: &'t str, setting: &str) -> Vec<&'t str> {
+    let loops = text
+        .split("{%")
+        .filter_map(|tag| tag.split("%}").next()?.trim_matches(['-', ' ']).strip_prefix("for "));
+    let over = loops.filter_map(|head| head.split_once(" in ")).filter(|(_, over)| over.trim() == setting);
+    over.flat_map(|(names, _)| names.split(',').map(str::trim)).collect()
+}
+
+#[test]
+fn no_built_in_template_prints_a_free_text_bare() {
+    let catalog = Catalog::parse(&crate::stack::Sources::built_in()).unwrap();
+    let free =
+        |kind: Option<SettingKind>| matches!(kind, None | Some(SettingKind::String | SettingKind::Text));
+    let mut looked_at = 0;
+    for (stack, part) in
+        catalog.stacks.values().flat_map(|stack| stack.components.values().map(move |part| (stack, part)))
+    {
+        let own = format!("{}/{}/", part.home, part.name);
+        for (name, declared) in &part.file.settings {
+            let whole = free(Some(declared.kind));
+            let holds = matches!(declared.kind, SettingKind::List | SettingKind::Map) && free(declared.of);
+            for (template, text) in &catalog.templates {
+                let seen = match template.starts_with(&own) {
+                    true => format!("settings.{name}"),
+                    false => format!("components.{}.settings.{name}", part.name),
+                };
+                let mut bare = if whole || holds { vec![seen.clone()] } else { Vec::new() };
+                if holds {
+                    bare.extend(bound_by_loops(&text.text, &seen).into_iter().map(str::to_owned));
+                }
+                for name in bare {
+                    looked_at += 1;
+                    let printed = [format!("{{{{ {name} }}}}"), format!("{{{{- {name} }}}}")];
+                    let found = printed.iter().any(|printed| text.text.contains(printed));
+                    assert!(!found, "{}: {template} prints `{name}` without `quote`", stack.name);
+                }
+            }
+        }
+    }
+    assert!(looked_at > 20, "{looked_at}");
+}

@@ -100,6 +100,18 @@ pub struct RenderedComponent {
     pub backup: Vec<Placed<Backup>>,
 }
 
+/// `refuse:`, an entry that is left when its `when` holds
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// The setting that is wrong; `enabled` where it is the component itself; `other.setting` of another component.
+    pub setting: String,
+    /// What is wrong.
+    pub message: String,
+    /// What mends it.
+    pub remedy: String,
+}
+
 /// `accounts:`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -45,7 +45,8 @@ pub fn fleet(inventory: &Inventory, merged: &[MergedHost<'_>]) -> Vec<Problem> {
             placeholders(inventory, &leaf, &leaf.node, &format!("mirrors.{}", leaf.key), &mut problems);
         }
     }
-    if merged.is_empty() && inventory.tree.get("hosts").is_some() {
+    // A host whose name cannot be one was told as that.
+    if inventory.tree.get("hosts").is_some_and(|hosts| hosts.entries().is_empty()) {
         problems.push(Problem::whole(&inventory.file, "the inventory has no hosts", "add one below `hosts`"));
     }
     problems

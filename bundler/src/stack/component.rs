@@ -103,6 +103,9 @@ pub struct ComponentFile {
     /// What is backed up.
     #[serde(default)]
     pub backup: Vec<Entry>,
+    /// What no value by itself shows to be wrong.
+    #[serde(default)]
+    pub refuse: Vec<Entry>,
 }
 
 /// The declaration of one setting.

@@ -174,8 +174,9 @@ impl<'a> Walk<'a> {
         if value.is_null() && allows(schema, "null") {
             return;
         }
-        let told =
-            if may_hold_secret(key) { "this".to_owned() } else { format!("`{}`", shorten(&scalar.text)) };
+        // What stands where a hash belongs may be the password itself.
+        let secret = may_hold_secret(key) || schema.get("x-chom").is_some_and(|form| form == "crypt_hash");
+        let told = if secret { "this".to_owned() } else { format!("`{}`", shorten(&scalar.text)) };
         if let Some(choices) = choices(schema) {
             if !choices.contains(&scalar.text.as_str()) {
                 let nearest = nearest(&scalar.text, &choices)
@@ -190,8 +191,12 @@ impl<'a> Walk<'a> {
         }
         let format = schema.get("x-chom").and_then(Value::as_str);
         if let Some(wanted) = format.and_then(|format| formats::check(format, &scalar.text).err()) {
-            let message = format!("{told} in `{key}` is not {wanted}");
-            self.tell(node.place, key, message, format!("give it {wanted}"));
+            let (message, remedy) =
+                (format!("{told} in `{key}` is not {wanted}"), format!("give it {wanted}"));
+            match secret {
+                true => self.found.push(Problem::at(self.file, node.place.at(), key, message, remedy)),
+                false => self.tell(node.place, key, message, remedy),
+            }
         }
     }
 

@@ -14,26 +14,35 @@ mod unused;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use chom_format::HostPath;
+use chom_format::{ComponentName, HostPath};
 
 use super::sources::Sources;
 use super::wanted::{Rendered, Spot};
 use crate::problem::Problem;
-use crate::resolve::Host;
+use crate::resolve::{Host, Origin};
 use crate::yaml::{self, Node};
 
 pub(super) use unused::unused_templates;
 
-/// Everything that is wrong between entries.
-pub(super) fn broken(rendered: &Rendered, host: &Host, sources: &Sources) -> Vec<Problem> {
+/// Everything that is wrong between entries. `stated` knows where somebody has set a component's port.
+pub(super) fn broken<'o>(
+    rendered: &Rendered,
+    host: &Host,
+    sources: &Sources,
+    stated: &dyn Fn(&ComponentName, u16) -> Option<(String, &'o Origin)>,
+) -> Vec<Problem> {
     let texts = texts(rendered);
+    let clash = ports::broken(rendered, stated);
+    // Whose port it is decides what stands right below it: one clash would be told once more for each address.
+    let prefixes =
+        if clash.is_empty() { prefixes::broken(rendered, &texts, host, sources) } else { Vec::new() };
     [
         paths::broken(rendered, host),
-        ports::broken(rendered),
+        clash,
         owners::broken(rendered),
         syntax::broken(&texts, sources),
         datasources::broken(&texts, sources),
-        prefixes::broken(rendered, &texts, host, sources),
+        prefixes,
     ]
     .concat()
 }

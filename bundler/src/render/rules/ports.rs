@@ -2,26 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use chom_format::UnitName;
+use chom_format::{ComponentName, UnitName};
 
 use crate::problem::Problem;
 use crate::render::wanted::{Rendered, Spot};
+use crate::resolve::Origin;
 
-pub(super) fn broken(rendered: &Rendered) -> Vec<Problem> {
+const REMEDY: &str = "set another port for one of them in the inventory";
+
+/// Ports that two services want: told at the line of the inventory that sets one of them, which `stated` knows, or at
+/// the component's own.
+pub(super) fn broken<'o>(
+    rendered: &Rendered,
+    stated: &dyn Fn(&ComponentName, u16) -> Option<(String, &'o Origin)>,
+) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut taken: BTreeMap<u16, (&UnitName, &Spot)> = BTreeMap::new();
-    for port in rendered.components.iter().flat_map(|component| &component.ports) {
-        let number = port.value.port;
-        match taken.get(&number) {
-            None => {
-                taken.insert(number, (&port.value.unit, &port.at));
-            }
-            // A service may open one port to several components.
-            Some((unit, _)) if **unit == port.value.unit => {}
-            Some((unit, first)) => {
-                let message =
-                    format!("port {number} of {} is already that of {unit} ({first})", port.value.unit);
-                problems.push(port.at.problem(message, "set another port for one of them in the inventory"));
+    let mut taken: BTreeMap<u16, (&UnitName, &Spot, &ComponentName)> = BTreeMap::new();
+    for component in &rendered.components {
+        for port in &component.ports {
+            let (number, unit) = (port.value.port, &port.value.unit);
+            match taken.get(&number) {
+                None => {
+                    taken.insert(number, (unit, &port.at, &component.name));
+                }
+                // A service may open one port to several components.
+                Some((known, ..)) if *known == unit => {}
+                Some((known, first, other)) => {
+                    let message = format!("port {number} of {unit} is already that of {known}");
+                    let written = stated(&component.name, number).or_else(|| stated(other, number));
+                    problems.push(match written {
+                        Some((key, at)) => {
+                            Problem::at(&at.source, (at.line, at.column), key, message, REMEDY)
+                        }
+                        None => port.at.problem(format!("{message} ({first})"), REMEDY),
+                    });
+                }
             }
         }
     }
