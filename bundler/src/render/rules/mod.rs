@@ -14,12 +14,12 @@ mod unused;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use chom_format::{ComponentName, HostPath};
+use chom_format::HostPath;
 
 use super::sources::Sources;
 use super::wanted::{Rendered, Spot};
 use crate::problem::Problem;
-use crate::resolve::{Host, Origin};
+use crate::resolve::Host;
 use crate::yaml::{self, Node};
 
 pub(super) use unused::unused_templates;
@@ -29,7 +29,7 @@ pub(super) fn broken<'o>(
     rendered: &Rendered,
     host: &Host,
     sources: &Sources,
-    stated: &dyn Fn(&ComponentName, u16) -> Option<(String, &'o Origin)>,
+    stated: &ports::Stated<'o>,
 ) -> Vec<Problem> {
     let texts = texts(rendered);
     let clash = ports::broken(rendered, stated);

@@ -10,12 +10,12 @@ use crate::resolve::Origin;
 
 const REMEDY: &str = "set another port for one of them in the inventory";
 
+/// Where somebody has set a component's port, with its key.
+pub(super) type Stated<'o> = dyn Fn(&ComponentName, u16) -> Option<(String, &'o Origin)> + 'o;
+
 /// Ports that two services want: told at the line of the inventory that sets one of them, which `stated` knows, or at
 /// the component's own.
-pub(super) fn broken<'o>(
-    rendered: &Rendered,
-    stated: &dyn Fn(&ComponentName, u16) -> Option<(String, &'o Origin)>,
-) -> Vec<Problem> {
+pub(super) fn broken<'o>(rendered: &Rendered, stated: &Stated<'o>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut taken: BTreeMap<u16, (&UnitName, &Spot, &ComponentName)> = BTreeMap::new();
     for component in &rendered.components {
