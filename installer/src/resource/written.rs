@@ -109,6 +109,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let etc = dir.path().join("etc");
         fs::create_dir(&etc).unwrap();
+        fs::create_dir(dir.path().join("objects")).unwrap();
         fs::write(etc.join("own"), "before").unwrap();
         let mut sys = RealSys::new(dir.path());
         let store = Store { objects: named("/objects").unwrap(), attic: named("/attic").unwrap() };
