@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Report as CheckReport;
 use crate::engine::Order;
 use crate::journal::State;
-use crate::resource::{Fingerprint, Resource};
+use crate::resource::{Fingerprint, Resource, Sought};
 use crate::sys::SysError;
 
 /// The format that this build writes.
@@ -37,6 +37,9 @@ pub struct Receipt {
     pub changes: Vec<StepChange>,
     /// What was touched, with how it was before.
     pub resources: Vec<(Resource, Fingerprint)>,
+    /// What had changed although nobody declared it, and where nobody looked: a rollback will not put it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sought: Option<Sought>,
     /// Effects that the steps had.
     pub effects: u64,
     /// How the checks ended.
@@ -79,6 +82,7 @@ impl Receipt {
                 .iter()
                 .map(|(resource, saved)| (resource.clone(), saved.fingerprint))
                 .collect(),
+            sought: state.sought.clone(),
             effects,
             checks: checks.to_vec(),
         }

@@ -43,6 +43,12 @@ impl Act {
         self.said.get("checks").and_then(Value::as_array).cloned().unwrap_or_default()
     }
 
+    /// The paths that it found changed although nobody declared them.
+    pub fn found(&self) -> Vec<&str> {
+        let found = self.said.get("found").and_then(Value::as_array).into_iter().flatten();
+        found.filter_map(|found| found.get("path").and_then(Value::as_str)).collect()
+    }
+
     /// The proof in its result.
     pub fn proof(&self) -> Option<Value> {
         self.said.get("proof").filter(|proof| !proof.is_null()).cloned()

@@ -161,6 +161,10 @@ impl Report {
                     because(act.error.as_deref())
                 ));
             }
+            Some(act) if !act.found().is_empty() => problems.push(format!(
+                "no step, package or unit declares {}: name it in `writes` of the unit that changes it",
+                act.found().join(", ")
+            )),
             Some(_) => {}
             None => problems.push("nothing was installed".to_owned()),
         }

@@ -136,6 +136,7 @@ impl Engine<'_> {
 
     fn conclude(&mut self, open: &mut Open, mut proof: Proof) -> Report {
         if proof.conflicts.is_empty() {
+            let sought = self.seek_again(open);
             let at = jiff::Timestamp::now().to_string();
             let (equal, exceptions) = (proof.equal.clone(), proof.exceptions.clone());
             match open.note(self.sys, &Record::RolledBack { proof: equal, exceptions, at }) {
@@ -144,7 +145,7 @@ impl Engine<'_> {
                     self.all_is_well();
                     let ending = Ending::Restored;
                     let Proof { equal: proof, exceptions, left, .. } = proof;
-                    return Report { ending, proof, exceptions, left, ..open.report() };
+                    return Report { ending, proof, exceptions, left, ..open.report() }.beside(sought);
                 }
                 Err(error) => proof.conflicts.push(format!("the journal could not be written: {error}")),
             }

@@ -40,7 +40,8 @@ impl Engine<'_> {
         let log = Log::open(self.sys.root(), &self.files.of(id, "log")?, id);
         let store = self.files.store(id)?;
         let (state, reserve) = (State::default(), Reserve::default());
-        let mut open = Open { id, journal, state, store, reserve, records: 0, log };
+        let before = super::seek::before(self.sys, order)?;
+        let mut open = Open { id, journal, state, store, before, reserve, records: 0, log };
         let begin = Begin {
             format: JOURNAL_FORMAT,
             id,

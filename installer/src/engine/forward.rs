@@ -222,6 +222,7 @@ impl Engine<'_> {
     /// All that must be durable before the transaction can stand.
     fn seal(&mut self, open: &mut Open, order: &Order<'_>, way: &Way) -> Result<(), Stop> {
         let position = Some(Position::Commit);
+        self.seek(open)?;
         open.note(self.sys, &Record::Healthy)?;
         let receipt = Receipt::new(open.id, &open.state, order, way.effects, &way.checks);
         let bytes = receipt.to_bytes()?;

@@ -51,6 +51,7 @@ mod order;
 mod prove;
 mod recover;
 mod report;
+mod seek;
 mod touch;
 
 #[cfg(test)]
@@ -67,7 +68,7 @@ pub use recover::{ask_for_obstacles, prove_originals};
 pub use report::{Ending, Failure, Report, RunFailed};
 
 use crate::journal::{Journal, JournalError, Record, State};
-use crate::resource::{Resource, Store};
+use crate::resource::{Look, Resource, Store};
 use crate::sys::Sys;
 use crate::transaction::{Files, Hold, Reserve};
 
@@ -95,6 +96,8 @@ struct Open {
     journal: Journal,
     state: State,
     store: Store,
+    /// What was there before the first effect; none when nothing runs that could change it unseen.
+    before: Option<Look>,
     /// Space that is kept for the way back.
     reserve: Reserve,
     /// Bytes that the records of the way back may take.

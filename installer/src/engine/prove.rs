@@ -6,7 +6,7 @@ use chom_format::HostPath;
 
 use super::report::{Ending, Report};
 use super::{Engine, Open, boot};
-use crate::resource::{Fingerprint, Resource, Restored};
+use crate::resource::{Fingerprint, Resource, Restored, Sought};
 use crate::sys::SysError;
 
 /// What reading everything again came to.
@@ -167,6 +167,8 @@ impl Open {
             proof: Vec::new(),
             exceptions: Vec::new(),
             left: 0,
+            found: self.state.sought.iter().flat_map(|sought| sought.found.clone()).collect(),
+            not_looked_at: self.state.sought.iter().flat_map(Sought::unseen).collect(),
             conflicts: Vec::new(),
             backup: self.state.begin.as_ref().and_then(|begin| begin.backup),
             seconds: 0.0,

@@ -99,7 +99,7 @@ impl Engine<'_> {
         let Known { id, state, journal } = known;
         let log = Log::open(self.sys.root(), &self.files.of(id, "log")?, id);
         let (store, reserve) = (self.files.store(id)?, Reserve::default());
-        Ok(Open { id, journal, state, store, reserve, records: 0, log })
+        Ok(Open { id, journal, state, store, before: None, reserve, records: 0, log })
     }
 
     /// Why nothing may begin while this transaction is open.
@@ -114,7 +114,11 @@ impl Engine<'_> {
 
     pub(super) fn take_back_known(&mut self, known: Known, cause: &str) -> Result<Report, EngineError> {
         let begun = Instant::now();
+        let stood = known.state.stands();
         let mut open = self.reopen(known)?;
+        if !stood && open.state.sought.is_none() {
+            open.before = self.look_from_before(&open).unwrap_or_default();
+        }
         if let Err(error) = self.arm(&open) {
             let text = format!("a reboot in the middle of this will not be taken care of: {error}");
             self.tell(&mut open, &Event::Note { text: &text });

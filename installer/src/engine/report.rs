@@ -5,7 +5,8 @@ use chom_format::{Exit, HostState, StepId};
 use serde::Serialize;
 
 use crate::check::Report as CheckReport;
-use crate::resource::{Fingerprint, Resource};
+use crate::resource::{Fingerprint, Found, Resource, Sought};
+use crate::sys::SysError;
 
 /// The end of a transaction, or of taking one back.
 #[derive(Debug, Clone, Serialize)]
@@ -36,6 +37,12 @@ pub struct Report {
     /// How many resources are not as before by the work of others; each is among the exceptions.
     #[serde(skip_serializing_if = "is_none")]
     pub left: usize,
+    /// What is not as it was although nobody declared it: named, and never restored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Found>,
+    /// Where nobody looked: no part of what is found or proved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_looked_at: Vec<String>,
     /// What needs a person.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<String>,
@@ -99,9 +106,26 @@ impl Report {
             Ending::Exposed => HostState::Exposed,
             Ending::Untouched => HostState::Unchanged,
             Ending::Restored if self.left > 0 => HostState::LeftToOthers,
+            Ending::Restored if !self.found.is_empty() => HostState::Told(format!(
+                "as before in what was declared, proved; {} path(s) that nobody declared were found and are not restored",
+                self.found.len()
+            )),
             Ending::Restored => HostState::Restored,
             Ending::Stuck => HostState::Mixed(self.conflicts.clone()),
         }
+    }
+
+    /// The same with what was seen beside the proof.
+    #[must_use]
+    pub(super) fn beside(mut self, sought: Result<Sought, SysError>) -> Self {
+        match sought {
+            Ok(sought) => {
+                self.not_looked_at = sought.unseen();
+                self.found = sought.found;
+            }
+            Err(error) => self.not_looked_at = vec![format!("what nobody declared: {error}")],
+        }
+        self
     }
 
     /// The report when it is one of success, and the failure otherwise.

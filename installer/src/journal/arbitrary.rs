@@ -13,6 +13,7 @@ const TEXT: &str = "[a-z\u{e4}\u{101}\\n\"]{0,20}";
 pub(super) fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
         (TEXT, any::<u64>()).prop_map(|(by, id)| begin(by, id)),
+        Just(Record::Sought { sought: crate::resource::Sought::default() }),
         Just(Record::Healthy),
         (resource(), saved()).prop_map(|(resource, saved)| Record::Saved { resource, saved }),
         (step(), touches()).prop_map(|(step, touches)| Record::Intent {

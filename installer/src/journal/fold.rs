@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::expected::Expected;
 use super::exposure::{BootTime, Exposure};
 use super::record::{Begin, Record};
-use crate::resource::{Fingerprint, Resource, Restored, Saved};
+use crate::resource::{Fingerprint, Resource, Restored, Saved, Sought};
 use crate::sys::PathState;
 
 /// A transaction as its journal tells it.
@@ -40,6 +40,8 @@ pub struct State {
     pub confirmed: Option<Confirmer>,
     /// Resources that are back.
     pub restored: BTreeMap<Resource, Restored>,
+    /// What had changed although nobody declared it; none when it was not asked.
+    pub sought: Option<Sought>,
     /// What was proved at the end of a rollback.
     pub proof: Vec<(Resource, Fingerprint)>,
     /// What others had changed meanwhile.
@@ -191,6 +193,7 @@ impl State {
             Record::Failed { step, cause } => {
                 self.failed.get_or_insert_with(|| (step.clone(), cause.clone()));
             }
+            Record::Sought { sought } => self.sought = Some(sought.clone()),
             Record::Healthy => {}
             Record::Exposed { exposure } => {
                 self.standing = Standing::Exposed { until: exposure.until.clone() };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expected::Expected;
 use super::exposure::Exposure;
-use crate::resource::{Fingerprint, Resource, Restored, Saved};
+use crate::resource::{Fingerprint, Resource, Restored, Saved, Sought};
 
 /// One record. New variants and fields may be added; none may change its meaning, for old journals are read for ever.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,11 @@ pub enum Record {
         step: Option<StepId>,
         /// The first error.
         cause: String,
+    },
+    /// What had changed by the end of all steps although nobody declared it: it will not be put back.
+    Sought {
+        /// That, and what was not looked into.
+        sought: Sought,
     },
     /// All checks passed.
     Healthy,

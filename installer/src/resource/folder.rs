@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::path::PathResource;
-use super::{Fingerprint, Resource, Restore, Restored, Saved, Store, attic, from_value, to_value, tree};
+use super::{
+    Declared, Fingerprint, Resource, Restore, Restored, Saved, Store, attic, from_value, to_value, tree,
+};
 use crate::sys::{Attrs, Effect, Kind, PathState, Stamp, Sys, SysError, state_of};
 
 pub(super) struct FolderResource<'a> {
@@ -34,6 +36,10 @@ impl Restore for FolderResource<'_> {
         let state = store.keep_state(sys, &folder)?;
         objects.push(state);
         Ok(Saved { state: to_value(&state)?, objects, fingerprint: Fingerprint::of(&folder) })
+    }
+
+    fn declared(&self, _: &dyn Sys, _: &Store, _: &Saved, _: Option<&Value>) -> Result<Declared, SysError> {
+        Ok(Declared { trees: [self.path.clone()].into(), ..Declared::default() })
     }
 
     fn fingerprint(&self, sys: &dyn Sys) -> Result<Fingerprint, SysError> {

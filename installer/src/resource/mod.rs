@@ -22,6 +22,7 @@ pub(crate) use attic::missing_parents;
 pub use database::Database;
 pub use store::Store;
 pub(crate) use store::{below, private};
+pub use system::{Declared, Found, Look, Sought};
 pub(crate) use tree::{remove as remove_tree, sweep_all, take_away, walk};
 
 use std::collections::BTreeSet;
@@ -201,6 +202,24 @@ pub trait Restore {
     fn listings(&self, sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
         let _ = sys;
         Ok(Vec::new())
+    }
+
+    /// What of the host may be another by now because of it, beside its own paths.
+    fn declared(
+        &self,
+        sys: &dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&serde_json::Value>,
+    ) -> Result<Declared, SysError> {
+        let _ = (sys, store, saved, after);
+        Ok(Declared::default())
+    }
+
+    /// How `/etc`, `/usr` and dpkg's memory looked when it was saved, if that is part of it.
+    fn look(&self, sys: &dyn Sys, store: &Store, saved: &Saved) -> Result<Option<Look>, SysError> {
+        let _ = (sys, store, saved);
+        Ok(None)
     }
 
     /// Which of the resources that were saved later are settled with this one: a file of a release that is

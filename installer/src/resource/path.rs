@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use chom_format::HostPath;
 use serde_json::Value;
 
-use super::{Fingerprint, Resource, Restore, Restored, Saved, Store, attic, from_value, to_value, tree};
+use super::{
+    Declared, Fingerprint, Resource, Restore, Restored, Saved, Store, attic, from_value, to_value, tree,
+};
 use crate::sys::{Attrs, Effect, PathState, Source, Sys, SysError, state_of};
 
 pub(super) struct PathResource<'a> {
@@ -34,6 +36,11 @@ impl Restore for PathResource<'_> {
             PathState::Absent | PathState::Dir { .. } | PathState::Link { .. } => Vec::new(),
         };
         Saved::new(&state, objects)
+    }
+
+    fn declared(&self, _: &dyn Sys, _: &Store, _: &Saved, _: Option<&Value>) -> Result<Declared, SysError> {
+        let data = self.data.then(|| self.path.clone());
+        Ok(Declared { trees: data.into_iter().collect(), ..Declared::default() })
     }
 
     fn fingerprint(&self, sys: &dyn Sys) -> Result<Fingerprint, SysError> {

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::store::below;
 use super::written::{self, Written};
-use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
+use super::{Declared, Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
 use crate::redact;
 use crate::sys::{Attrs, Command, Effect, Kind, Sys, SysError, named};
 use crate::systemd::{self, UnitState};
@@ -107,6 +107,20 @@ impl Restore for UnitResource<'_> {
         let lasting = |dir: &HostPath| !dir.is_within(&run);
         listings.extend(self.writes.iter().filter_map(HostPath::parent).filter(lasting));
         Ok(listings)
+    }
+
+    fn declared(
+        &self,
+        sys: &dyn Sys,
+        _: &Store,
+        saved: &Saved,
+        _: Option<&Value>,
+    ) -> Result<Declared, SysError> {
+        let before: Before = saved.read()?;
+        let now = self.seen(sys, &UnitState::default())?;
+        let links = before.seen.links.into_keys().chain(now.links.into_keys());
+        let paths = links.chain(self.writes.iter().cloned()).chain(dirs(sys)?).collect();
+        Ok(Declared { paths, ..Declared::default() })
     }
 
     fn quiesce(

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Detached, Recorded, Waiting};
 use crate::check::{self, Verdict};
 use crate::engine;
-use crate::resource::{Fingerprint, Resource};
+use crate::resource::{Fingerprint, Found, Resource};
 
 /// The version of this shape.
 const FORMAT: u32 = 1;
@@ -42,6 +42,10 @@ pub struct Outcome {
     pub proof: Option<Vec<(Resource, Fingerprint)>>,
     /// What others had changed meanwhile, and where it is kept.
     pub exceptions: Vec<String>,
+    /// What is not as it was although nobody declared it: named, and never restored.
+    pub found: Vec<Found>,
+    /// Where nobody looked.
+    pub not_looked_at: Vec<String>,
     /// The backup that was made before it; of several the one before the first of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<u64>,
@@ -135,6 +139,8 @@ impl Outcome {
             detached: None,
             proof: (!report.proof.is_empty()).then_some(report.proof),
             exceptions: report.exceptions,
+            found: report.found,
+            not_looked_at: report.not_looked_at,
             backup: report.backup,
             manifest: None,
             error,
@@ -156,6 +162,8 @@ impl Outcome {
                 changed: [all.changed, one.changed].concat(),
                 effects: all.effects + one.effects,
                 exceptions: [all.exceptions, one.exceptions].concat(),
+                found: [all.found, one.found].concat(),
+                not_looked_at: [all.not_looked_at, one.not_looked_at].concat(),
                 backup: one.backup.or(all.backup),
                 error: all.error.or(one.error),
                 seconds: all.seconds + one.seconds,
@@ -189,6 +197,8 @@ impl Outcome {
             detached: None,
             proof: None,
             exceptions: Vec::new(),
+            found: Vec::new(),
+            not_looked_at: Vec::new(),
             backup: None,
             manifest: None,
             error: None,
@@ -279,6 +289,12 @@ impl fmt::Display for Outcome {
         }
         for exception in &self.exceptions {
             writeln!(f, "kept: {exception}")?;
+        }
+        for found in &self.found {
+            writeln!(f, "found, not restored: {found}; neither a step nor a package nor a unit declares it")?;
+        }
+        for place in &self.not_looked_at {
+            writeln!(f, "not looked at: {place}")?;
         }
         if let Some(proof) = &self.proof {
             writeln!(f, "proof: {} resources were read again and are as before", proof.len())?;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::steps::Does;
 use crate::check::{Progress, Report as CheckReport};
 use crate::engine::{Checks, Engine, EngineError, Options, Order, Report, Silent, Task};
-use crate::step::{Change, Context, Detail, Undo};
+use crate::step::{Change, Context, Undo};
 use crate::sys::fault::{Fault, FaultSys};
 use crate::sys::{PathState, RealSys, Stamp, Sys, interrupt, look, state_of};
 use crate::transaction::{Files, Hold};
@@ -166,7 +166,7 @@ pub(super) fn order<'a>(
         change: Change {
             verb: "do",
             summary: format!("{step:?}"),
-            detail: Detail::None,
+            detail: step.detail(),
             diff: Vec::new(),
             undo: Undo::Exactly,
             writes: Vec::new(),

@@ -4,7 +4,7 @@ use chom_format::step::Content;
 use chom_format::{Digest, HostPath, Mode};
 
 use crate::resource::{Resource, missing_parents, take_away};
-use crate::step::{Change, Context, Decision, Step, StepError, Upcoming};
+use crate::step::{Change, Context, Decision, Detail, Step, StepError, UnitMove, Upcoming};
 use crate::sys::{Attrs, Effect, Source, Stamp, Sys};
 
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub(super) enum Does {
     Release(HostPath, Vec<(HostPath, String)>),
     /// A package, as dpkg would bring it: nobody says beforehand what it changes.
     Package(HostPath, Vec<(HostPath, String)>),
+    /// A file, and another beside it that nobody is told of: as a unit may when it starts.
+    Careless(HostPath, HostPath),
 }
 
 impl Does {
@@ -57,6 +59,19 @@ impl Does {
         Self::Package(list, all)
     }
 
+    pub(super) fn careless(path: &str, beside: &str) -> Self {
+        Self::Careless(path.parse().unwrap(), beside.parse().unwrap())
+    }
+
+    /// What it does is found out by looking, for it runs programs of others.
+    pub(super) fn detail(&self) -> Detail {
+        match self {
+            Self::Package(..) => Detail::Packages { moves: Vec::new(), status: None },
+            Self::Careless(..) => Detail::Unit(UnitMove::default()),
+            _ => Detail::None,
+        }
+    }
+
     /// What a plan would say of it.
     pub(super) fn upcoming(&self) -> Vec<(HostPath, Upcoming)> {
         let (from, of) = ("files/x".parse().unwrap(), |text: &String| Digest::of(text.as_bytes()));
@@ -67,7 +82,9 @@ impl Does {
             Self::Link(_, target) => Upcoming::Link(target.clone()),
             Self::Absent(_) => Upcoming::Absent,
             Self::Dir(..) => Upcoming::Dir,
-            Self::Instead(..) | Self::Release(..) | Self::Package(..) => return Vec::new(),
+            Self::Instead(..) | Self::Release(..) | Self::Package(..) | Self::Careless(..) => {
+                return Vec::new();
+            }
         };
         vec![(self.path().clone(), upcoming)]
     }
@@ -76,6 +93,7 @@ impl Does {
         match self {
             Self::File(path, _) | Self::Dir(path, _) | Self::Link(path, _) | Self::Absent(path) => path,
             Self::Release(path, _) | Self::Package(path, _) | Self::Instead(path, _) => path,
+            Self::Careless(path, _) => path,
         }
     }
 }
@@ -94,7 +112,9 @@ impl Step for Does {
                 Resource::System { replaces: Vec::new(), brings: vec![name] }
             }
             Self::Dir(_, data) => Resource::Path { path, data: *data },
-            Self::File(..) | Self::Link(..) | Self::Absent(_) => Resource::Path { path, data: false },
+            Self::File(..) | Self::Link(..) | Self::Absent(_) | Self::Careless(..) => {
+                Resource::Path { path, data: false }
+            }
         }])
     }
 
@@ -102,6 +122,10 @@ impl Step for Does {
         make_parents(sys, self.path())?;
         match self {
             Self::File(path, text) => write(sys, path, text)?,
+            Self::Careless(path, beside) => {
+                write(sys, path, "ours\n")?;
+                write(sys, beside, "nobody said so\n")?;
+            }
             Self::Dir(path, _) if sys.meta(path)?.is_some() => {
                 sys.effect(&Effect::SetAttrs { path, attrs: &attrs(0o711) })?;
             }

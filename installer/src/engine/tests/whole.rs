@@ -11,6 +11,7 @@ use super::host::*;
 use super::steps::Does;
 use crate::engine::{Ending, EngineError, Event, Observer, Options, Position, prove_originals};
 use crate::receipt::Receipt;
+use crate::resource::Sought;
 use crate::sys::fault::Fault;
 use crate::sys::{RealSys, interrupt};
 use crate::transaction::{Files, WayError, list};
@@ -32,6 +33,7 @@ fn a_transaction_stands_and_is_taken_back_with_proof() {
     let receipt = fs::read(host.path().join("var/lib/chom/transactions/000001/receipt.json")).unwrap();
     let receipt = Receipt::parse(&receipt).unwrap();
     assert_eq!((receipt.id, receipt.changes.len()), (1, script().len()));
+    assert_eq!(receipt.sought.unwrap(), Sought::default(), "all of it is declared");
 
     let (_, reports) = rollback(host.path(), Fault::None);
     let report = reports.unwrap().remove(0);
@@ -41,6 +43,41 @@ fn a_transaction_stands_and_is_taken_back_with_proof() {
     assert_eq!(differences(&before, &picture(&RealSys::new(host.path()))), Vec::<String>::new());
     let (_, again) = rollback(host.path(), Fault::None);
     assert!(matches!(again, Err(EngineError::Way(WayError::Nothing))));
+}
+
+/// What no step, package or unit declares is named where it is done and where it stays, and is never called proved.
+#[test]
+fn what_nobody_declared_is_found_and_not_restored() {
+    let _others = beside_others();
+    let host = host();
+    let beside = host.path().join("etc/app/conf.d/beside");
+    let script = [Does::careless("/etc/app/new", "/etc/app/conf.d/beside")];
+    let named =
+        |report: &crate::engine::Report| report.found.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let wanted = ["/etc/app/conf.d/beside was not there before"];
+
+    let fails = Options { fail_at: Some(Position::Check), ..Options::default() };
+    let report = install(host.path(), Fault::None, &script, fails).1.unwrap();
+    assert_eq!((report.exit(), named(&report)), (Exit::Restored, wanted.map(str::to_owned).to_vec()));
+    assert!(report.host().to_string().contains("1 path(s) that nobody declared"), "{}", report.host());
+    assert!(beside.exists());
+    fs::remove_file(&beside).unwrap();
+
+    let report = install(host.path(), Fault::None, &script, Options::default()).1.unwrap();
+    assert_eq!((report.exit(), named(&report)), (Exit::Done, wanted.map(str::to_owned).to_vec()));
+    let receipt = fs::read(host.path().join("var/lib/chom/transactions/000002/receipt.json")).unwrap();
+    assert_eq!(Receipt::parse(&receipt).unwrap().sought.unwrap().found, report.found);
+    // What others do meanwhile is nothing that was found.
+    fs::write(host.path().join("etc/theirs"), "theirs\n").unwrap();
+    let report = rollback(host.path(), Fault::None).1.unwrap().remove(0);
+    assert_eq!((report.exit(), named(&report)), (Exit::Done, wanted.map(str::to_owned).to_vec()));
+
+    // It went with the unit that made it: then all is as before.
+    fs::remove_file(&beside).unwrap();
+    install(host.path(), Fault::None, &script, Options::default()).1.unwrap();
+    fs::remove_file(&beside).unwrap();
+    let report = rollback(host.path(), Fault::None).1.unwrap().remove(0);
+    assert_eq!((report.host(), named(&report)), (HostState::Restored, Vec::new()));
 }
 
 #[test]

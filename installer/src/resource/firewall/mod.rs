@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::store::{below, private};
-use super::{Fingerprint, Resource, Restore, Restored, Saved, Store, from_value, to_value};
+use super::{Declared, Fingerprint, Resource, Restore, Restored, Saved, Store, from_value, to_value};
 use crate::sys::{Command, Effect, Kind, Source, Sys, SysError, named, text_of};
 use live::Live;
 use sysctl::Sysctl;
@@ -77,6 +77,10 @@ impl Restore for FirewallResource {
             files.push((path.clone(), file(path).restore().after(sys, store, saved)?));
         }
         to_value(&After { files, live: Live::read(sys)? })
+    }
+
+    fn declared(&self, sys: &dyn Sys, _: &Store, _: &Saved, _: Option<&Value>) -> Result<Declared, SysError> {
+        Ok(Declared { paths: paths(sys)?.into_iter().collect(), ..Declared::default() })
     }
 
     fn listings(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {

@@ -59,6 +59,11 @@ const COPIED: [&str; 19] = [
     "/var/cache/ldconfig",
 ];
 
+/// The roots of what is put back exactly.
+pub(super) fn exact_roots() -> impl Iterator<Item = &'static str> {
+    EXACT.into_iter().chain(COPIED.into_iter().filter(|area| !within(area, "/etc")))
+}
+
 /// The roots of all areas.
 pub(super) fn roots() -> impl Iterator<Item = &'static str> {
     EXACT.into_iter().chain(SHARED)

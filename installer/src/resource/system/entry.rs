@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Fingerprint;
 use super::super::store::below;
 use super::areas;
-use crate::sys::{Attrs, Kind, Stamp, Sys, SysError};
+use crate::sys::{Attrs, Kind, Stamp, Sys, SysError, named};
 
 /// All that is known of a path without reading it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,22 @@ impl Scan {
             if dir {
                 let device = sys.meta(&path)?.map_or(0, |meta| meta.dev);
                 scan.descend(sys, &path, device, before)?;
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Looks at what is put back exactly, and at nothing else.
+    pub(super) fn exact(sys: &dyn Sys) -> Result<Self, SysError> {
+        let mut scan = Self::default();
+        for root in areas::exact_roots() {
+            let path: HostPath = named(root)?;
+            let Some(entry) = Entry::look(sys, &path)? else { continue };
+            let dir = entry.kind == Kind::Dir;
+            scan.0.insert(path.clone(), entry);
+            if dir {
+                let device = sys.meta(&path)?.map_or(0, |meta| meta.dev);
+                scan.descend(sys, &path, device, None)?;
             }
         }
         Ok(scan)

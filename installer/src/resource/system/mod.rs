@@ -20,6 +20,7 @@ mod before;
 mod claims;
 mod delta;
 mod entry;
+mod found;
 mod lock;
 mod others;
 mod overrides;
@@ -37,6 +38,7 @@ use serde_json::Value;
 use self::before::Before;
 use self::delta::Delta;
 use self::entry::Scan;
+pub use self::found::{Declared, Found, Look, Sought};
 use self::lock::Lock;
 use self::others::Way;
 use self::packages::Installed;
@@ -78,6 +80,24 @@ impl Restore for SystemResource<'_> {
 
     fn objects_of_after(&self, after: &Value) -> Result<Vec<Digest>, SysError> {
         Ok(vec![from_value(after)?])
+    }
+
+    fn declared(
+        &self,
+        sys: &dyn Sys,
+        store: &Store,
+        _: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Declared, SysError> {
+        // A step that was cut off is put back by comparing everything.
+        let Some(after) = after else { return Ok(Declared::default()) };
+        let delta: Delta = store.read_state(sys, &from_value::<Digest>(after)?)?;
+        Ok(Declared { paths: delta.paths.into_keys().collect(), ..Declared::default() })
+    }
+
+    fn look(&self, sys: &dyn Sys, store: &Store, saved: &Saved) -> Result<Option<Look>, SysError> {
+        let before: Before = store.read_state(sys, &saved.read::<Digest>()?)?;
+        Ok(Some(Look::of(&before.scan)))
     }
 
     fn covered(
