@@ -128,6 +128,16 @@ fn what_people_made_goes_on_and_comes_back() {
         by_hand_goes_on(host);
         let before = host.capture().unwrap();
 
+        // A site of theirs under the name of Debian's own is not ours to remove.
+        let default = "/etc/nginx/sites-available/default";
+        shell(host, &[&format!("cp -a {default} /var/tmp/; echo '# by hand' >> {default}")]);
+        let said = there.installer(host, &["--yes", "--no-confirm"]);
+        assert_eq!(said.code, 3, "{}", said.text);
+        let named = format!("/etc/nginx/sites-enabled/default leads to {default}, which is not as a package");
+        assert!(said.text.contains(&named), "{}", said.text);
+        shell(host, &[&format!("cp -a /var/tmp/default {default}; rm /var/tmp/default")]);
+        assert_eq!(differences(&before, host), Vec::<String>::new(), "after a refusal:\n{}", said.text);
+
         // A failure late in the run puts the older one back, and it runs.
         let said = there.installer(host, &["--yes", "--no-confirm", "--fail-at", "check"]);
         assert_eq!(said.code, 4, "{}", said.text);

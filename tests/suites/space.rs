@@ -38,6 +38,8 @@ fn scene(kind: Kind, places: &[&str], act: impl FnOnce(&mut Scene<'_>)) {
                 "mkdir -p /srv/narrow",
                 "head -c 300000 /dev/urandom > /srv/narrow/changed",
                 "for name in gone also-gone gone-too; do head -c 20000 /dev/urandom > /srv/narrow/$name; done",
+                // As a package would have brought them: nothing else is removed.
+                "cd /; md5sum srv/narrow/*gone* > /var/lib/dpkg/info/narrow.md5sums",
                 "printf '#!/bin/sh\\nexit 0\\n' > /usr/local/sbin/moment; chmod 0755 /usr/local/sbin/moment",
             ],
         );

@@ -2,6 +2,7 @@
 //!
 //! This module only reads. Whatever is changed is changed by apt and dpkg themselves.
 
+mod brought;
 mod left;
 mod lock;
 mod needs;
@@ -9,6 +10,7 @@ mod stanza;
 mod status;
 pub mod version;
 
+pub use brought::is_as_brought;
 pub use left::{CONFIG, end, left_behind};
 pub use lock::{Holder, holder};
 pub use needs::needed;

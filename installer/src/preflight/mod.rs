@@ -8,6 +8,7 @@
 //! enough of it. [`plan`] is asked when there is something to do: room, locks, ports, and what lies where the
 //! plan wants to write. A run that finds nothing to do is not kept waiting by them.
 
+mod absent;
 mod finding;
 mod identity;
 mod lock;
@@ -89,6 +90,7 @@ pub fn plan(request: &Request<'_>, plan: Option<&Plan>) -> Findings {
     let mut findings = Vec::new();
     if let Some(plan) = plan {
         findings.extend(targets::refusals(plan));
+        findings.extend(absent::check(request.sys, &plan.steps, request.ours));
         findings.push(space::check(&plan.room));
         findings.push(targets::writable(request.sys, &plan.steps));
         findings.extend(targets::behind_links(request.sys, &plan.steps));

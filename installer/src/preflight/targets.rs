@@ -147,7 +147,7 @@ pub(super) fn behind_links(sys: &dyn Sys, plan: &[Planned]) -> Option<Finding> {
     Some(Finding::warn("links", list(links.into_iter()), remedy))
 }
 
-fn changes(plan: &[Planned]) -> impl Iterator<Item = (&HostPath, &Upcoming)> {
+pub(super) fn changes(plan: &[Planned]) -> impl Iterator<Item = (&HostPath, &Upcoming)> {
     plan.iter()
         .filter_map(|planned| match &planned.decision {
             Decision::Change(change) => Some(change.changes.iter()),
@@ -193,7 +193,7 @@ fn is_dir(sys: &dyn Sys, path: &HostPath) -> bool {
     sys.meta(path).ok().flatten().is_some_and(|meta| meta.kind == Kind::Dir)
 }
 
-fn list(items: impl ExactSizeIterator<Item = String>) -> String {
+pub(super) fn list(items: impl ExactSizeIterator<Item = String>) -> String {
     let total = items.len();
     let mut shown: Vec<String> = items.take(SHOWN).collect();
     if total > SHOWN {

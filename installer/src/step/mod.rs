@@ -164,6 +164,13 @@ pub enum Upcoming {
     Absent,
 }
 
+impl Upcoming {
+    /// Whether nothing will be there.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
 /// What a step decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "decision", rename_all = "lowercase")]

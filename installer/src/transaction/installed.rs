@@ -81,7 +81,6 @@ impl Installed {
         let path = |spec: &StepSpec| match spec {
             StepSpec::File(spec) => Some(spec.path.clone()),
             StepSpec::Link(spec) => Some(spec.path.clone()),
-            StepSpec::Absent(spec) => Some(spec.path.clone()),
             StepSpec::Dir(spec) => Some(spec.path.clone()),
             StepSpec::Release(spec) => Some(spec.dir.clone()),
             _ => None,
