@@ -5,7 +5,7 @@ use chom_format::{Digest, HostPath};
 use super::Store;
 use super::store::{below, private};
 use super::tree;
-use crate::sys::{Attrs, Effect, Kind, PathState, Source, Sys, SysError, state_of};
+use crate::sys::{Attrs, Effect, Kind, PathState, Source, Sys, SysError, state_of, text_at};
 
 // A character may take four bytes, and a name has 255.
 const LONGEST_NAME: usize = 220;
@@ -19,6 +19,25 @@ pub(super) fn put_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Res
             tree::remove(sys, path)?;
         }
         moved => drop(moved?),
+    }
+    Ok(to)
+}
+
+/// The same for what a service wrote. Its account may go, and its numbers then say nothing: the names are noted beside it.
+pub(super) fn put_data_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
+    let attrs = sys.attrs(path)?;
+    let to = put_away(sys, store, path)?;
+    if let (Some(attrs), Some(parent)) = (attrs, to.parent()) {
+        let named = |file, number: u32| -> Result<String, SysError> {
+            let text = text_at(sys, file)?;
+            let line = text.lines().find(|line| line.split(':').nth(2) == Some(&number.to_string()));
+            Ok(line.and_then(|line| line.split(':').next()).unwrap_or("unknown").to_owned())
+        };
+        let (user, group) = (named("/etc/passwd", attrs.uid)?, named("/etc/group", attrs.gid)?);
+        let text = format!("user {} {user}\ngroup {} {group}\n", attrs.uid, attrs.gid);
+        let place = below(&parent, &format!("owner-of.{}", to.name()))?;
+        let source = Source::Bytes(text.as_bytes());
+        sys.effect(&Effect::Write { path: &place, source, attrs: &private(0o600) })?;
     }
     Ok(to)
 }

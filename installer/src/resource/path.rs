@@ -1,13 +1,15 @@
 //! One path: put back by bytes, type, mode, owner, mtime and extended attributes.
 //!
 //! What others did to it since goes to the attic first. A directory that we made and that holds what others
-//! put there stays, and is named: unless it is a service's data directory, whose content goes to the attic.
+//! put there stays, and is named: unless it is a service's data directory, whose content goes to the attic. A data
+//! directory from before gets its attributes back, and what the service wrote into it goes there as well.
 
 use std::collections::BTreeSet;
 
 use chom_format::HostPath;
 use serde_json::Value;
 
+use super::store::below;
 use super::{
     Declared, Fingerprint, Resource, Restore, Restored, Saved, Store, attic, from_value, to_value, tree,
 };
@@ -32,6 +34,11 @@ impl Restore for PathResource<'_> {
             PathState::Special { kind, .. } => {
                 let why = format!("it is a {kind:?}, which cannot be put back").to_lowercase();
                 return Err(SysError::other("save", self.path, why));
+            }
+            // Whoever had a directory made for the data may have something in it.
+            PathState::Dir { .. } if self.data => {
+                let names = sys.list(self.path)?;
+                vec![store.keep_state(sys, &names)?]
             }
             PathState::Absent | PathState::Dir { .. } | PathState::Link { .. } => Vec::new(),
         };
@@ -76,7 +83,9 @@ impl Restore for PathResource<'_> {
     ) -> Result<Restored, SysError> {
         let before: PathState = saved.read()?;
         let now = state_of(sys, self.path)?;
+        let mut kept = Vec::new();
         if now != before {
+            kept = self.put_data_away(sys, store, saved, (&before, &now))?;
             let ours = match after {
                 Some(after) => from_value::<PathState>(after)? == now,
                 // The step was cut off: whatever is there is its half-done work.
@@ -90,8 +99,9 @@ impl Restore for PathResource<'_> {
             }
         }
         attic::forget_inode(sys, store, self.path)?;
-        Ok(match attic::kept(sys, store, self.path)? {
-            kept if !kept.is_empty() => Restored::Foreign { kept },
+        kept.extend(attic::kept(sys, store, self.path)?);
+        Ok(match kept.is_empty() {
+            false => Restored::Foreign { kept },
             _ if now == before => Restored::AlreadyBefore,
             _ => Restored::Restored,
         })
@@ -99,6 +109,34 @@ impl Restore for PathResource<'_> {
 }
 
 impl PathResource<'_> {
+    /// Of a data directory from before that we gave to a service: what that wrote goes to the attic. Not when the directory
+    /// was the service's own before: then it is at work on what is its own. Nor from a file system of its own, which may be
+    /// of any size: there it stays, and its owner with it.
+    fn put_data_away(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        states: (&PathState, &PathState),
+    ) -> Result<Vec<HostPath>, SysError> {
+        let mut kept = Vec::new();
+        let (PathState::Dir { attrs: was }, PathState::Dir { attrs: is }) = states else { return Ok(kept) };
+        let Some(names) = saved.objects.first().filter(|_| self.data && was.uid != is.uid) else {
+            return Ok(kept);
+        };
+        if is_mount_point(sys, self.path)? {
+            return Ok(kept);
+        }
+        let known: BTreeSet<String> = store.read_state(sys, names)?;
+        for name in sys.list(self.path)?.into_iter().filter(|name| !known.contains(name)) {
+            let path = below(self.path, &name)?;
+            if sys.meta(&path)?.is_some_and(|meta| meta.uid == is.uid) {
+                kept.push(attic::put_data_away(sys, store, &path)?);
+            }
+        }
+        Ok(kept)
+    }
+
     /// Makes the path what it was. The reason why not, when something of others is in the way.
     fn make(
         &self,
@@ -175,7 +213,7 @@ impl PathResource<'_> {
         if names.is_empty() {
             sys.effect(&Effect::RemoveDir { path: self.path })?;
         } else if self.data || in_the_way {
-            attic::put_away(sys, store, self.path)?;
+            attic::put_data_away(sys, store, self.path)?;
         } else {
             let some: Vec<_> = names.iter().take(5).map(String::as_str).collect();
             return Ok(Some(format!(
@@ -185,5 +223,59 @@ impl PathResource<'_> {
             )));
         }
         Ok(None)
+    }
+}
+
+fn is_mount_point(sys: &dyn Sys, path: &HostPath) -> Result<bool, SysError> {
+    let device = |path: &HostPath| Ok::<_, SysError>(sys.meta(path)?.map(|meta| meta.dev));
+    let parent = path.parent().map(|parent| device(&parent)).transpose()?.flatten();
+    Ok(parent.is_some() && device(path)? != parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, lchown};
+
+    use super::*;
+    use crate::sys::{RealSys, named};
+
+    /// What a person has put there stays, what the service wrote is kept with the name of its owner.
+    #[test]
+    fn a_data_directory_from_before_is_given_back_without_what_a_service_wrote() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        fs::create_dir_all(at("data/lost+found")).unwrap();
+        fs::create_dir_all(at("etc")).unwrap();
+        fs::create_dir(at("objects")).unwrap();
+        fs::write(at("etc/passwd"), "root:x:0:0::/:/bin/sh\nmetrics:x:497:498::/:/bin/sh\n").unwrap();
+        fs::write(at("etc/group"), "metrics:x:498:\n").unwrap();
+        let mut sys = RealSys::new(dir.path());
+        let store = Store { objects: named("/objects").unwrap(), attic: named("/attic").unwrap() };
+        let path: HostPath = "/data".parse().unwrap();
+        let resource = PathResource { path: &path, data: true };
+        let saved = resource.save(&mut sys, &store).unwrap();
+
+        lchown(at("data"), Some(497), Some(498)).unwrap();
+        fs::create_dir(at("data/wal")).unwrap();
+        lchown(at("data/wal"), Some(497), Some(498)).unwrap();
+        fs::write(at("data/by-root"), "a note").unwrap();
+        let after = resource.after(&mut sys, &store, &saved).unwrap();
+        let Restored::Foreign { kept } = resource.restore(&mut sys, &store, &saved, Some(&after)).unwrap()
+        else {
+            panic!("nothing was kept")
+        };
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        let names: Vec<String> = sys.list(&path).unwrap();
+        assert_eq!(names, ["by-root", "lost+found"]);
+        assert_eq!(fs::metadata(at("data")).unwrap().uid(), 0);
+        assert_eq!(resource.fingerprint(&sys).unwrap(), saved.fingerprint);
+        let place = kept[0].under(dir.path());
+        assert!(place.is_dir());
+        let owners =
+            fs::read_to_string(place.with_file_name(format!("owner-of.{}", kept[0].name()))).unwrap();
+        assert_eq!(owners, "user 497 metrics\ngroup 498 metrics\n");
+        let again = resource.restore(&mut sys, &store, &saved, Some(&after)).unwrap();
+        assert_eq!(again, Restored::AlreadyBefore);
     }
 }
