@@ -183,3 +183,21 @@ fn what_people_made_goes_on_and_comes_back() {
         assert_eq!(differences(&before, host), Vec::<String>::new(), "after all:\n{}", said.text);
     });
 }
+
+/// A directory for the data that was made beforehand: what the service wrote is kept with its owner's name, and its account
+/// can go.
+#[test]
+fn a_data_directory_made_beforehand_is_given_back() {
+    on_host(Suite::Trixie, |host| {
+        let data = "/var/lib/observability/prometheus";
+        shell(host, &[&format!("mkdir -p {data}; echo 'a note' > {data}/README")]);
+        let there = unpack(host, &bundle(Suite::Trixie));
+        let before = host.capture().unwrap();
+        let said = there.installer(host, &["--yes", "--no-confirm", "--fail-at", "check"]);
+        assert_eq!(said.code, 4, "{}", said.text);
+        assert_eq!(Capture::diff(&before, &host.capture().unwrap()), Vec::new(), "{}", said.text);
+        let owners = must(host, &["sh", "-c", "cat /var/lib/chom/attic/*/owner-of.*prometheus_wal*"]);
+        assert!(owners.contains(" observability\n"), "{owners}");
+        assert!(said.text.contains("observability_prometheus_wal"), "{}", said.text);
+    });
+}
