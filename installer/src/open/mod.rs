@@ -24,7 +24,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use chom_format::sums::Sums;
-use chom_format::{Digest, Manifest, RelPath};
+use chom_format::{Digest, Manifest, RelPath, StepSpec};
 
 pub use error::{OpenError, Problem};
 pub use manifest::read as read_manifest;
@@ -137,7 +137,28 @@ impl Bundle {
         let files = now.iter().filter_map(|path| Some((path, *sums.0.get(path)?, *sizes.get(path)?)));
         digests::check(dir, files.collect(), progress)?;
         let dir = dir.to_owned();
-        Ok(Self { origin, ..Self::assemble(dir, sums, sizes, unread, staging)? })
+        let mut bundle = Self { origin, ..Self::assemble(dir, sums, sizes, unread, staging)? };
+        bundle.stage_indexes(progress)?;
+        Ok(bundle)
+    }
+
+    /// Copies what a plan reads of the payloads: the lists of packages.
+    fn stage_indexes(&mut self, progress: &(dyn Fn(u64) + Sync)) -> Result<(), OpenError> {
+        let Some(origin) = &self.origin else { return Ok(()) };
+        let index = |step: &StepSpec| match step {
+            StepSpec::Packages(spec) => Some(spec.index.from.clone()),
+            _ => None,
+        };
+        let wanted: Vec<RelPath> =
+            self.manifest.steps().iter().filter_map(|(_, step)| index(&step.spec)).collect();
+        let (now, later) =
+            std::mem::take(&mut self.unread).into_iter().partition(|path| wanted.contains(path));
+        self.unread = later;
+        let now: Vec<RelPath> = now;
+        let known = |path| Some((path, *self.sums.0.get(path)?, *self.sizes.get(path)?));
+        let files: Vec<_> = now.iter().filter_map(known).collect();
+        files.iter().try_for_each(|(path, _, size)| staging::copy(origin, &self.dir, path, *size))?;
+        digests::check(&self.dir, files, progress)
     }
 
     fn from_stream(input: impl std::io::Read, progress: &(dyn Fn(u64) + Sync)) -> Result<Self, OpenError> {

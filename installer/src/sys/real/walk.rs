@@ -235,14 +235,6 @@ impl Place {
         }
         Err(io::Error::other("it is not a regular file"))
     }
-
-    /// The directory that lies there, to act in it; none when there is none that may be entered.
-    pub(crate) fn enter(&self) -> io::Result<Option<Arc<Dir>>> {
-        Ok(match self.dir.enter(&self.name, self.dir.roots)? {
-            Entered::Dir(dir) => Some(Arc::new(dir)),
-            Entered::Nothing | Entered::Link(_) => None,
-        })
-    }
 }
 
 /// `lstat`, and what else the kernel tells of a path.
