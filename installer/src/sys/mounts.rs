@@ -23,9 +23,9 @@ pub(crate) fn at_or_below<'a>(mounts: &'a [Mount], path: &'a str) -> impl Iterat
     mounts.iter().filter(move |mount| within(&mount.point))
 }
 
-/// The mounts that this process sees.
+/// The mounts that this thread sees, which may have left those of its process.
 pub(crate) fn read() -> std::io::Result<Vec<Mount>> {
-    super::proc::text("self/mountinfo").map(|text| parse(&text))
+    super::proc::text("thread-self/mountinfo").map(|text| parse(&text))
 }
 
 /// All mounts, in the kernel's order: of two at one place the later one is seen.

@@ -4,21 +4,31 @@
 //! package run must not leave a byte behind. Both get a private mount namespace whose layers live in
 //! memory and end with the child. The mount points are directories that the host already has, so that
 //! nothing is made on the host for them.
+//!
+//! Invariant: nothing is written but to what was mounted here, reached by its descriptor. The directory that is hidden may
+//! be another account's, and its name may lead elsewhere in the next moment.
 
+mod lay;
+
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use chom_format::{Digest, Mode};
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
+use rustix::fs::{OFlags, openat, readlinkat};
 
-use super::SysError;
+use super::real::walk::{self, Look, Place, magic};
+use super::{Kind, Sys as _, SysError, mounts, named};
 
 // A configuration directory is small. What is not gets no copy in memory, and a message that says so.
 const LARGEST_COPY: u64 = 256 << 20;
+const DEEPEST: u32 = 64;
 
 /// One directory seen otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,103 +106,183 @@ pub fn enter(layers: &[Layer]) -> Result<(), SysError> {
 
 fn show(layer: &Layer) -> Result<(), SysError> {
     let at = layer.at.as_path();
+    let place = place(at)?;
     // The handle keeps the host's directory reachable below the mount that is about to hide it.
-    let host = File::open(at).map_err(|source| failed("open", at, source))?;
-    let original = through(&host);
-    tmpfs(at)?;
-    match layer.under {
-        Under::Nothing => {}
-        Under::Copy => copy_dir(&original, at, &mut LARGEST_COPY.clone())?,
-        Under::Through => overlay(&original, at)?,
-    }
-    layer.lay.iter().try_for_each(lay)
+    let host = open_dir(&place).map_err(|source| failed("open", at, source))?;
+    let shown = match layer.under {
+        Under::Nothing => tmpfs(at, &place, &host)?,
+        Under::Copy => {
+            let memory = tmpfs(at, &place, &host)?;
+            Copier::new(at).dir(&host, Path::new(&magic(&memory)), 0)?;
+            memory
+        }
+        Under::Through => {
+            let mounted = mounts_below(at)?;
+            let shown = through(at, &place, &host)?;
+            mounted.iter().try_for_each(|(point, original)| show_mount(point, original))?;
+            shown
+        }
+    };
+    layer.lay.iter().try_for_each(|laid| lay::lay(at, &shown, laid))
 }
 
-fn tmpfs(at: &Path) -> Result<(), SysError> {
+/// Where a directory lies, links on the way followed as for everything else.
+fn place(at: &Path) -> Result<Place, SysError> {
+    let sys = super::RealSys::new("/");
+    let text = at.to_str().unwrap_or_default();
+    let path = sys.resolve(&named(text)?)?;
+    let missing = || SysError::io("open", at.display())(io::ErrorKind::NotFound.into());
+    walk::place(Path::new("/"), &path.ok_or_else(missing)?)
+}
+
+fn open_dir(place: &Place) -> io::Result<OwnedFd> {
+    dir_in(place.dir().fd(), place.name())
+}
+
+fn dir_in(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(dir, name, flags, rustix::fs::Mode::empty())?)
+}
+
+/// What is mounted at a place by now. Where others can exchange the directory below it, another one may have its name.
+fn mounted(at: &Path, place: &Place) -> Result<OwnedFd, SysError> {
+    let found = open_dir(place).map_err(|source| failed("open", at, source))?;
+    let look = Look::of(&found, OsStr::new("")).map_err(|source| failed("look at", at, source))?;
+    if look.is_mount {
+        return Ok(found);
+    }
+    Err(failed("look at", at, io::Error::other("another account exchanged it in this very moment")))
+}
+
+fn tmpfs(at: &Path, place: &Place, host: &OwnedFd) -> Result<OwnedFd, SysError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("tmpfs"), at, Some("tmpfs"), flags, Some("mode=0755"))
-        .map_err(|source| failed("mount a memory file system over", at, source.into()))
+    mount(Some("tmpfs"), magic(host).as_str(), Some("tmpfs"), flags, Some("mode=0755"))
+        .map_err(|source| failed("mount a memory file system over", at, source.into()))?;
+    mounted(at, place)
 }
 
-fn overlay(original: &Path, at: &Path) -> Result<(), SysError> {
-    let memory = File::open(at).map_err(|source| failed("open", at, source))?;
-    let (upper, work) = (through(&memory).join("upper"), through(&memory).join("work"));
-    for dir in [&upper, &work] {
-        fs::create_dir(dir).map_err(|source| failed("make", dir, source))?;
+/// Shows what a directory holds, with memory for what is written to it.
+fn through(at: &Path, place: &Place, host: &OwnedFd) -> Result<OwnedFd, SysError> {
+    let memory = tmpfs(at, place, host)?;
+    match overlay(host, &memory).map_err(|source| failed("copy the attributes of", at, source))? {
+        true => mounted(at, place),
+        false => {
+            umount(magic(&memory).as_str()).map_err(|source| failed("unmount", at, source.into()))?;
+            open_dir(place).map_err(|source| failed("open", at, source))
+        }
     }
-    copy_attrs(original, &upper).map_err(|source| failed("copy", original, source))?;
+}
+
+/// Whether it could be done: not on a kernel without overlayfs, nor over each file system.
+fn overlay(original: &OwnedFd, memory: &OwnedFd) -> io::Result<bool> {
+    let memory = PathBuf::from(magic(memory));
+    let (upper, work) = (memory.join("upper"), memory.join("work"));
+    fs::create_dir(&upper)?;
+    fs::create_dir(&work)?;
+    copy_attrs(original, &upper)?;
     let options =
-        format!("lowerdir={},upperdir={},workdir={}", original.display(), upper.display(), work.display());
-    if mount(Some("overlay"), at, Some("overlay"), MsFlags::empty(), Some(options.as_str())).is_err() {
-        drop(memory);
-        umount(at).map_err(|source| failed("unmount", at, source.into()))?;
-    }
-    Ok(())
+        format!("lowerdir={},upperdir={},workdir={}", magic(original), upper.display(), work.display());
+    Ok(mount(Some("overlay"), &memory, Some("overlay"), MsFlags::empty(), Some(options.as_str())).is_ok())
 }
 
-fn copy_dir(from: &Path, to: &Path, room: &mut u64) -> Result<(), SysError> {
-    let io = |source| failed("copy", from, source);
-    for entry in fs::read_dir(from).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let (source, copy) = (entry.path(), to.join(entry.file_name()));
-        let meta = fs::symlink_metadata(&source).map_err(io)?;
-        if meta.is_dir() {
-            fs::create_dir(&copy).map_err(io)?;
-            copy_dir(&source, &copy, room)?;
-        } else if meta.is_symlink() {
-            let target = fs::read_link(&source).map_err(io)?;
-            symlink(target, &copy).map_err(io)?;
-            lchown(&copy, Some(meta.uid()), Some(meta.gid())).map_err(io)?;
-        } else if meta.is_file() {
-            *room = room.checked_sub(meta.size()).ok_or_else(|| {
-                failed("copy", from, io::Error::other("it holds more than a configuration directory should"))
-            })?;
-            fs::copy(&source, &copy).map_err(io)?;
-            copy_attrs(&source, &copy).map_err(io)?;
+/// The directories on which other file systems are mounted below this one, outermost first, held as they are now.
+fn mounts_below(at: &Path) -> Result<Vec<(PathBuf, OwnedFd)>, SysError> {
+    let mounts = mounts::read().map_err(|source| failed("list the mounts below", at, source))?;
+    let mut points: Vec<PathBuf> = mounts.into_iter().map(|mount| PathBuf::from(mount.point)).collect();
+    points.retain(|point| point != at && point.starts_with(at));
+    points.sort();
+    points.dedup();
+    let held = points.into_iter().filter_map(|point| {
+        // One that cannot be entered, such as another account's, or a file: its place stays empty for the child.
+        let open = place(&point).ok().and_then(|place| open_dir(&place).ok())?;
+        Some((point, open))
+    });
+    Ok(held.collect())
+}
+
+/// An overlay shows the directories below mounts and not what is mounted there: that is shown again.
+fn show_mount(point: &Path, original: &OwnedFd) -> Result<(), SysError> {
+    let Ok(place) = place(point) else { return Ok(()) };
+    let empty = open_dir(&place).map_err(|source| failed("open", point, source))?;
+    let memory = tmpfs(point, &place, &empty)?;
+    if overlay(original, &memory).map_err(|source| failed("copy the attributes of", point, source))? {
+        return Ok(());
+    }
+    // Then as it is, for reading.
+    let bind = |flags| {
+        mount(Some(magic(original).as_str()), magic(&memory).as_str(), None::<&str>, flags, None::<&str>)
+    };
+    bind(MsFlags::MS_BIND).map_err(|source| failed("show", point, source.into()))?;
+    let shown = mounted(point, &place)?;
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(None::<&str>, magic(&shown).as_str(), None::<&str>, flags, None::<&str>)
+        .map_err(|source| failed("show for reading", point, source.into()))
+}
+
+/// Copies a directory into memory, by descriptors: whoever owns a part of it can exchange it meanwhile.
+pub(super) struct Copier<'a> {
+    /// For messages.
+    at: &'a Path,
+    room: u64,
+}
+
+impl Copier<'_> {
+    pub(super) fn new(at: &Path) -> Copier<'_> {
+        Copier { at, room: LARGEST_COPY }
+    }
+
+    pub(super) fn dir(&mut self, from: &OwnedFd, to: &Path, depth: u32) -> Result<(), SysError> {
+        let at = self.at;
+        let io = |source| failed("copy", at, source);
+        if depth > DEEPEST {
+            return Err(io(io::Error::other("it is deeper than a configuration directory should be")));
         }
-    }
-    copy_attrs(from, to).map_err(io)
-}
-
-fn copy_attrs(from: &Path, to: &Path) -> io::Result<()> {
-    let meta = fs::metadata(from)?;
-    lchown(to, Some(meta.uid()), Some(meta.gid()))?;
-    fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))
-}
-
-fn lay(laid: &Laid) -> Result<(), SysError> {
-    let (Laid::File { path, .. } | Laid::Text { path, .. } | Laid::Link { path, .. } | Laid::Absent { path }) =
-        laid;
-    let io = |source| failed("lay over", path, source);
-    match fs::remove_file(path) {
-        Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
-        other => other.map_err(io)?,
-    }
-    if let Some(parent) = path.parent().filter(|_| !matches!(laid, Laid::Absent { .. })) {
-        fs::create_dir_all(parent).map_err(io)?;
-    }
-    match laid {
-        Laid::Absent { .. } => Ok(()),
-        Laid::Link { target, .. } => symlink(target, path).map_err(io),
-        Laid::Text { text, .. } => {
-            fs::write(path, text).map_err(io)?;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(io)
-        }
-        Laid::File { from, sha256, mode, uid, gid, .. } => {
-            let bytes = fs::read(from).map_err(|source| failed("read", from, source))?;
-            let found = Digest::of(&bytes);
-            if found != *sha256 {
-                return Err(SysError::Digest { object: from.display().to_string(), wanted: *sha256, found });
+        for name in walk::names(from).map_err(io)? {
+            // It may have gone since it was listed.
+            let Ok(found) = Look::of(from, &name) else { continue };
+            let copy = to.join(&name);
+            match found.meta.kind {
+                Kind::Dir => {
+                    let dir = dir_in(from, &name).map_err(io)?;
+                    fs::create_dir(&copy).map_err(io)?;
+                    self.dir(&dir, &copy, depth + 1)?;
+                }
+                Kind::Link => {
+                    let target = readlinkat(from, &name, Vec::new()).map_err(|error| io(error.into()))?;
+                    symlink(OsStr::from_bytes(target.to_bytes()), &copy).map_err(io)?;
+                    lchown(&copy, Some(found.meta.uid), Some(found.meta.gid)).map_err(io)?;
+                }
+                Kind::File => self.file(from, &name, &found, &copy)?,
+                // Nothing that a configuration is read from.
+                Kind::Fifo | Kind::Socket | Kind::Block | Kind::Char => {}
             }
-            fs::write(path, bytes).map_err(io)?;
-            lchown(path, Some(*uid), Some(*gid)).map_err(io)?;
-            fs::set_permissions(path, fs::Permissions::from_mode(mode.bits())).map_err(io)
         }
+        copy_attrs(from, to).map_err(io)
+    }
+
+    fn file(&mut self, from: &OwnedFd, name: &OsStr, found: &Look, copy: &Path) -> Result<(), SysError> {
+        let at = self.at;
+        let io = |source| failed("copy", at, source);
+        let size = found.meta.size;
+        self.room = self
+            .room
+            .checked_sub(size)
+            .ok_or_else(|| io(io::Error::other("it holds more than a configuration directory should")))?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let open = openat(from, name, flags, rustix::fs::Mode::empty()).map_err(|error| io(error.into()))?;
+        let mut to = File::create_new(copy).map_err(io)?;
+        if Look::of(&open, OsStr::new("")).map_err(io)?.meta.kind == Kind::File {
+            io::copy(&mut File::from(open).take(size), &mut to).map_err(io)?;
+        }
+        lchown(copy, Some(found.meta.uid), Some(found.meta.gid)).map_err(io)?;
+        fs::set_permissions(copy, fs::Permissions::from_mode(found.meta.mode.bits())).map_err(io)
     }
 }
 
-fn through(handle: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/thread-self/fd/{}", handle.as_raw_fd()))
+fn copy_attrs(from: &OwnedFd, to: &Path) -> io::Result<()> {
+    let meta = Look::of(from, OsStr::new(""))?.meta;
+    lchown(to, Some(meta.uid), Some(meta.gid))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(meta.mode.bits()))
 }
 
 fn failed(operation: &'static str, object: impl AsRef<Path>, source: io::Error) -> SysError {
@@ -273,5 +363,57 @@ mod tests {
             lay: vec![Laid::Absent { path: tree.join("old") }],
         };
         assert_eq!(seen(vec![gone], &format!("ls {}", tree.display())), "");
+    }
+
+    #[test]
+    fn what_is_mounted_below_is_seen_and_not_written() {
+        // Where only root can write: elsewhere no mount is crossed.
+        let host = tempfile::tempdir_in("/run").unwrap();
+        let (tree, below) = (host.path().join("tree"), host.path().join("tree/below"));
+        fs::create_dir_all(&below).unwrap();
+        fs::write(tree.join("old"), "old").unwrap();
+        let child = std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+            mount(Some("tmpfs"), &below, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+            fs::write(below.join("there"), "there").unwrap();
+            let before = File::open(&below).unwrap();
+            enter(&[Layer { at: tree.clone(), under: Under::Through, lay: Vec::new() }]).unwrap();
+            let script = format!("cd {}; cat old below/there; touch below/made; ls below", tree.display());
+            let output = std::process::Command::new("/bin/sh").args(["-c", &script]).output().unwrap();
+            let names = walk::names(&OwnedFd::from(before)).unwrap();
+            (String::from_utf8(output.stdout).unwrap(), names)
+        });
+        let (said, names) = child.join().unwrap();
+        assert_eq!(said, "oldtheremade\nthere\n");
+        assert_eq!(names, ["there"], "the host's own is not written to");
+    }
+
+    #[test]
+    fn nothing_is_laid_through_a_link() {
+        let host = host();
+        let (tree, other) = (host.path().join("tree"), host.path().join("other"));
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("theirs"), "theirs").unwrap();
+        symlink("../other", tree.join("link")).unwrap();
+        let lay = vec![Laid::Text { path: tree.join("link/new"), text: "new".into() }];
+        let layer = Layer { at: tree.clone(), under: Under::Copy, lay };
+        let script = format!("cat {0}/link/new {0}/link/theirs", tree.display());
+        assert_eq!(seen(vec![layer], &script), "newtheirs");
+        assert!(!other.join("new").exists());
+    }
+
+    #[test]
+    fn what_would_hang_or_fill_the_memory_is_left_out_or_refused() {
+        let host = host();
+        let tree = host.path().join("tree");
+        nix::unistd::mkfifo(&tree.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let layer = || Layer { at: tree.clone(), under: Under::Copy, lay: Vec::new() };
+        assert_eq!(seen(vec![layer()], &format!("ls {}", tree.display())), "old\n");
+        File::create(tree.join("large")).unwrap().set_len(LARGEST_COPY + 1).unwrap();
+        let layers = vec![layer()];
+        let error = std::thread::spawn(move || enter(&layers)).join().unwrap().unwrap_err().to_string();
+        assert!(error.contains("more than a configuration directory should"), "{error}");
     }
 }

@@ -344,7 +344,7 @@ impl RealSys {
 }
 
 /// What a text names when it stands in a directory, which is no link by itself: an absolute path, or one below the directory.
-fn below(dir: &HostPath, text: Option<&str>) -> Option<HostPath> {
+pub(super) fn below(dir: &HostPath, text: Option<&str>) -> Option<HostPath> {
     let text = text?;
     let start = if text.starts_with('/') { "" } else { dir.as_str() };
     let mut parts: Vec<&str> = Vec::new();
