@@ -10,6 +10,7 @@
 //!
 //! What a report quotes of an answer is short and has no secrets in it, as far as they show ([`crate::redact`]).
 
+
 mod certificate;
 mod command;
 mod http;

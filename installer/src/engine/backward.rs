@@ -15,7 +15,7 @@ use super::report::{Ending, Failure, Report};
 use super::{Engine, Event, Open, boot};
 use crate::dpkg;
 use crate::journal::Record;
-use crate::resource::{Resource, Restored, Saved};
+use crate::resource::{Pass, Resource, Restored, Saved};
 use crate::sys::{Command, Effect, SysError, interrupt, state_of};
 use crate::transaction::release;
 
@@ -84,7 +84,7 @@ impl Engine<'_> {
             if pass == Pass::Units {
                 self.reload_manager(open);
             }
-            let error = self.restore_all(open, pass, &known);
+            let error = self.restore_all(open, Turn::Of(pass), &known);
             *broken = broken.take().or(error);
         }
         self.tell(open, &Event::Proving);
@@ -110,7 +110,7 @@ impl Engine<'_> {
             let text = format!("the boot unit goes piece by piece: {error}");
             self.tell(open, &Event::Note { text: &text });
         }
-        let error = self.restore_all(open, Pass::Boot, covers);
+        let error = self.restore_all(open, Turn::BootUnit, covers);
         *broken = broken.take().or(error);
         if let Err(error) = self.forget_boot_unit() {
             let text = format!("the manager still knows the boot unit: {error}");
@@ -130,8 +130,8 @@ impl Engine<'_> {
             return true;
         }
         let Ok(covers) = self.covers(open) else { return true };
-        let lasting = |(resource, _): &(Resource, Saved)| !matches!(resource, Resource::Firewall);
-        in_reverse(open, Pass::Paths, &covers).iter().any(lasting)
+        let lasting = |(resource, _): &(Resource, Saved)| resource.handler().policy().services_stop;
+        in_reverse(open, Turn::Of(Pass::Paths), &covers).iter().any(lasting)
     }
 
     fn conclude(&mut self, open: &mut Open, mut proof: Proof) -> Report {
@@ -159,12 +159,12 @@ impl Engine<'_> {
     }
 
     /// Restores one kind after the other in the reverse order of saving. The error of the journal, if there was one.
-    fn restore_all(&mut self, open: &mut Open, pass: Pass, covers: &Covers) -> Option<String> {
+    fn restore_all(&mut self, open: &mut Open, turn: Turn, covers: &Covers) -> Option<String> {
         let mut broken = None;
-        for (resource, saved) in in_reverse(open, pass, covers) {
+        for (resource, saved) in in_reverse(open, turn, covers) {
             let restored = self
                 .known_after(open, &resource, &saved)
-                .and_then(|after| resource.restore().restore(self.sys, &open.store, &saved, after.as_ref()))
+                .and_then(|after| resource.handler().restore(self.sys, &open.store, &saved, after.as_ref()))
                 .unwrap_or_else(|error| Restored::Stuck { reason: error.to_string() });
             self.tell(open, &Event::Restored { resource: &resource, restored: &restored });
             let record = Record::Restored { resource, restored };
@@ -194,7 +194,7 @@ impl Engine<'_> {
     /// Waits for what the run has left behind, and ends it when that takes too long: a package's script whose dpkg was
     /// killed holds no lock, and would go on to change what is put back, and to start what is stopped.
     fn outlive(&mut self, open: &mut Open) {
-        let packages = |resource: &Resource| matches!(resource, Resource::System { .. });
+        let packages = |resource: &Resource| resource.handler().policy().outlived_by_children;
         if self.sys.root() != Path::new("/") || !open.state.touched.iter().any(packages) {
             return;
         }
@@ -219,7 +219,7 @@ impl Engine<'_> {
                 continue;
             }
             let after = open.state.after.get(&resource);
-            if let Err(error) = resource.restore().quiesce(self.sys, &open.store, &saved, after) {
+            if let Err(error) = resource.handler().quiesce(self.sys, &open.store, &saved, after) {
                 let text = format!("{resource} could not be stopped: {error}");
                 self.tell(open, &Event::Note { text: &text });
             }
@@ -228,11 +228,8 @@ impl Engine<'_> {
 
     /// The unit files are those of before: the manager must know before units are started.
     pub(super) fn reload_manager(&mut self, open: &mut Open) {
-        let concerned = open
-            .state
-            .saved
-            .iter()
-            .any(|(resource, _)| matches!(resource, Resource::Unit { .. } | Resource::System { .. }));
+        let concerned =
+            open.state.saved.iter().any(|(resource, _)| resource.handler().policy().manager_reloads);
         if !concerned || open.state.begun.is_empty() || self.sys.root() != Path::new("/") {
             return;
         }
@@ -266,13 +263,13 @@ impl Engine<'_> {
 /// What is left to be put back, last saved first. What went with another resource that is back already is
 /// not: its directory may be gone. The listings come when everything else is back, so that only those are
 /// left that nothing else has put back.
-pub(super) fn in_reverse(open: &Open, pass: Pass, covers: &Covers) -> Vec<(Resource, Saved)> {
+pub(super) fn in_reverse(open: &Open, turn: Turn, covers: &Covers) -> Vec<(Resource, Saved)> {
     let due = |(resource, _): &&(Resource, Saved)| {
         if boot::comes_last(&open.state, resource) {
             // Every way back begins with it in place again.
-            return pass == Pass::Boot;
+            return turn == Turn::BootUnit;
         }
-        pass == Pass::of(resource)
+        turn == Turn::Of(resource.handler().policy().pass)
             && open.may_have_touched(resource)
             && !open.state.restored.contains_key(resource)
             && !open.is_settled(resource, covers)
@@ -280,27 +277,11 @@ pub(super) fn in_reverse(open: &Open, pass: Pass, covers: &Covers) -> Vec<(Resou
     open.state.saved.iter().rev().filter(due).cloned().collect()
 }
 
-/// The kinds of resource in the order in which they come back.
+/// What comes back together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pass {
-    Paths,
-    Units,
-    Listings,
+pub(super) enum Turn {
+    /// The resources of the kinds that say so.
+    Of(Pass),
     /// The boot unit with its directories, whatever kind of resource they are.
-    Boot,
-}
-
-impl Pass {
-    fn of(resource: &Resource) -> Self {
-        match resource {
-            Resource::Unit { .. } => Self::Units,
-            Resource::Listing { .. } => Self::Listings,
-            Resource::Path { .. }
-            | Resource::Folder { .. }
-            | Resource::System { .. }
-            | Resource::Account { .. }
-            | Resource::Database { .. }
-            | Resource::Firewall => Self::Paths,
-        }
-    }
+    BootUnit,
 }

@@ -69,7 +69,7 @@ impl Engine<'_> {
         let has_units = |detail: &Detail| matches!(detail, Detail::Unit(_) | Detail::Firewall(_));
         for task in order.tasks.iter().filter(|task| has_units(&task.change.detail)) {
             let touches = task.step.touches(self.sys, &order.context, &task.change)?;
-            units.extend(touches.into_iter().filter(|resource| matches!(resource, Resource::Unit { .. })));
+            units.extend(touches.into_iter().filter(|resource| resource.handler().policy().any_step_changes));
         }
         Ok(units)
     }

@@ -20,7 +20,7 @@ use chom_format::HostPath;
 
 use super::{Engine, Open};
 use crate::journal::State;
-use crate::resource::{Resource, private, remove_tree};
+use crate::resource::{Pass, Resource, private, remove_tree};
 use crate::sys::{Attrs, Command, Effect, Kind, Source, Sys, SysError, named};
 
 pub(super) const NAME: &str = "chom-recover.service";
@@ -108,7 +108,7 @@ impl Engine<'_> {
             return Ok(Vec::new());
         }
         let places = Places::under(if is_dir(OWN)? == Some(false) { OLDER } else { OWN })?;
-        Ok([places.unit, places.link].map(|path| Resource::Path { path, data: false }).to_vec())
+        Ok([places.unit, places.link].map(Resource::at).to_vec())
     }
 
     /// Puts the boot unit in place, if this transaction has saved what was there.
@@ -164,7 +164,7 @@ impl Engine<'_> {
     /// Takes it away, whatever there is of it. Whether there was anything.
     fn take_away(&mut self, places: &Places, state: Option<&State>) -> Result<bool, SysError> {
         let made = |path: &HostPath| {
-            let resource = Resource::Path { path: path.clone(), data: false };
+            let resource = Resource::at(path.clone());
             state.is_some_and(|state| state.saved(&resource).is_some())
         };
         // This transaction made it, and nobody else has put anything there.
@@ -249,10 +249,7 @@ impl Engine<'_> {
 fn armed(state: &State) -> Option<&'static str> {
     [OWN, OLDER].into_iter().find(|units| {
         let link = format!("{units}/{LINKS}/{NAME}");
-        state
-            .saved
-            .iter()
-            .any(|(resource, _)| matches!(resource, Resource::Path { path, .. } if path.as_str() == link))
+        state.saved.iter().any(|(resource, _)| resource.path().is_some_and(|path| path.as_str() == link))
     })
 }
 
@@ -270,11 +267,10 @@ pub(super) fn comes_last(state: &State, resource: &Resource) -> bool {
         Some(name) => name.trim_start_matches('/').split('/').all(|part| [LINKS, NAME].contains(&part)),
         None => false,
     };
-    match resource {
-        Resource::Path { path, .. } => below(path),
-        Resource::Listing { path } => below(path) || units == OWN && path.as_str() == SYSTEMD,
-        _ => false,
-    }
+    let above = |path: &HostPath| {
+        units == OWN && path.as_str() == SYSTEMD && resource.handler().policy().pass == Pass::Listings
+    };
+    resource.path().is_some_and(|path| below(path) || above(path))
 }
 
 /// Keeps a copy of the program in the state directory, for units and for people who come when the bundle is gone.

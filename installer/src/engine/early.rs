@@ -6,11 +6,11 @@
 //! units run, what the kernel filters by, and the proof of it all are the second half. That is the recovery of
 //! every other day, begun by itself once the host is up.
 
-use super::backward::{Pass, in_reverse};
+use super::backward::{Turn, in_reverse};
 use super::recover::cause;
 use super::{Engine, EngineError, Event, Open};
 use crate::journal::Record;
-use crate::resource::Restored;
+use crate::resource::{Pass, Restored};
 use crate::sys::{Command, Effect, interrupt};
 
 /// The second half, as a unit of this boot alone.
@@ -65,10 +65,10 @@ impl Engine<'_> {
         let covers = self.covers(open).unwrap_or_default();
         // The links and other traces of units first, as on every way back: they lie in directories of others.
         for pass in [Pass::Units, Pass::Paths] {
-            for (resource, saved) in in_reverse(open, pass, &covers) {
+            for (resource, saved) in in_reverse(open, Turn::Of(pass), &covers) {
                 let store = open.store.clone();
                 let restored = self.known_after(open, &resource, &saved).and_then(|after| {
-                    resource.restore().restore_early(self.sys, &store, &saved, after.as_ref())
+                    resource.handler().restore_early(self.sys, &store, &saved, after.as_ref())
                 });
                 match restored {
                     // The second half tries again.

@@ -14,16 +14,10 @@ use super::{Engine, EngineError, Event, Open, touch};
 use crate::check::{Progress, Report as CheckReport};
 use crate::journal::{Expected, JournalError, Record};
 use crate::receipt::Receipt;
-use crate::resource::{Resource, Saved, private, walk};
+use crate::resource::{Resource, Saved, private};
 use crate::step::{Context, StepError};
-use crate::sys::{Effect, Kind, Source, SysError, interrupt};
+use crate::sys::{Effect, Source, SysError, interrupt};
 use crate::transaction::prune;
-
-/// Restoring needs room for one file at a time and for what the run removed; of a whole system at most this.
-const SYSTEM_RESERVE: u64 = 32 << 20;
-
-/// What the smallest file or directory takes of a disk.
-const BLOCK: u64 = 4 << 10;
 
 /// What the way forward has come to.
 #[derive(Default)]
@@ -141,7 +135,7 @@ impl Engine<'_> {
         let mut after = Vec::new();
         for resource in touches {
             if let Some(saved) = open.state.saved(&resource).cloned() {
-                let value = resource.restore().after(self.sys, &open.store, &saved)?;
+                let value = resource.handler().after(self.sys, &open.store, &saved)?;
                 after.push((resource, value));
             }
         }
@@ -158,10 +152,10 @@ impl Engine<'_> {
             }
             interrupt::check()?;
             self.tell(open, &Event::Saving { resource: &resource });
-            let saved = resource.restore().save(self.sys, &open.store)?;
+            let saved = resource.handler().save(self.sys, &open.store)?;
             let room = self.room_for(open, &resource, &saved)?;
             if room > 0 {
-                open.reserve.keep(self.sys, &self.files, open.id, &resource.room_at()?, room)?;
+                open.reserve.keep(self.sys, &self.files, open.id, &resource.handler().room_at()?, room)?;
             }
             open.room_for(&resource);
             open.note(self.sys, &Record::Saved { resource, saved })?;
@@ -169,21 +163,11 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// What the way back may take of the disk for one resource: whole blocks, of files and of directories.
+    /// What the way back may take of the disk for one resource.
     fn room_for(&self, open: &Open, resource: &Resource, saved: &Saved) -> Result<u64, Stop> {
-        let (mut room, mut last) = (BLOCK, 0);
-        for object in &saved.objects {
-            last = self.sys.meta(&open.store.object(object)?)?.map_or(0, |meta| meta.size);
-            room += last.div_ceil(BLOCK) * BLOCK;
-        }
-        Ok(match resource {
-            Resource::System { .. } => room.min(SYSTEM_RESERVE),
-            // Its last object names each of its paths, directories too, in two hundred bytes.
-            Resource::Folder { .. } => room + last * (BLOCK / 200),
-            Resource::Path { .. } => room,
-            _ if saved.objects.is_empty() => 0,
-            _ => room,
-        })
+        let size = |object| Ok(self.sys.meta(&open.store.object(object)?)?.map_or(0, |meta| meta.size));
+        let objects: Vec<u64> = saved.objects.iter().map(size).collect::<Result<_, SysError>>()?;
+        Ok(resource.handler().room(&objects))
     }
 
     fn check(&mut self, open: &mut Open, order: &Order<'_>, way: &mut Way) -> Result<(), Stop> {
@@ -260,13 +244,7 @@ impl Engine<'_> {
     /// Reads what was installed, so that the door remembers it and the next run need not.
     fn read_once(&self, open: &Open) -> Result<(), SysError> {
         for resource in &open.state.touched {
-            let (Resource::Path { path, .. } | Resource::Folder { path }) = resource else { continue };
-            let below = match resource {
-                Resource::Folder { .. } => walk(self.sys, path)?,
-                _ => Vec::new(),
-            };
-            let own = self.sys.meta(path)?.map(|meta| (path.clone(), meta));
-            for (path, _) in own.into_iter().chain(below).filter(|(_, meta)| meta.kind == Kind::File) {
+            for path in resource.handler().files(self.sys)? {
                 self.sys.digest(&path)?;
             }
         }
@@ -276,14 +254,7 @@ impl Engine<'_> {
 
 /// Whether this run may have changed a path already, so that it need not be as the plan saw it.
 fn touched(open: &Open, path: &HostPath) -> bool {
-    open.state.touched.iter().any(|resource| match resource {
-        Resource::Path { path: known, .. } => known == path,
-        Resource::Folder { path: known } => path.is_within(known),
-        Resource::System { .. } => true,
-        Resource::Account { .. } => path.parent().is_some_and(|dir| dir.as_str() == "/etc"),
-        Resource::Unit { writes, .. } => writes.contains(path),
-        Resource::Listing { .. } | Resource::Firewall | Resource::Database { .. } => false,
-    })
+    open.state.touched.iter().any(|resource| resource.handler().may_change(path))
 }
 
 fn fail_at(order: &Order<'_>, position: &Option<Position>) -> Result<(), SysError> {

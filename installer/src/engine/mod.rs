@@ -34,6 +34,7 @@
 //!
 //! Signals are heeded between effects, see [`crate::sys::interrupt`], until the way back begins.
 
+
 mod backward;
 mod begin;
 mod boot;

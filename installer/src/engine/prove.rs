@@ -35,7 +35,7 @@ impl Engine<'_> {
             let later: Vec<&Resource> =
                 open.state.saved.iter().skip(index + 1).map(|(later, _)| later).collect();
             let after = open.state.after.get(resource);
-            for covered in resource.restore().covered(self.sys, &open.store, saved, after, &later)? {
+            for covered in resource.handler().covered(self.sys, &open.store, saved, after, &later)? {
                 covers.entry(covered).or_default().push(resource.clone());
             }
         }
@@ -51,7 +51,7 @@ impl Engine<'_> {
             if let Some(Restored::Foreign { kept }) = restored
                 && !open.is_stuck_below(resource)
             {
-                proof.exceptions.push(exception(resource, kept));
+                proof.exceptions.push(resource.handler().changed_by_others(kept));
             }
             if let Some(Restored::Left { told, kept, differs }) = restored {
                 // A package and the step of its account may both say why it stays.
@@ -66,7 +66,7 @@ impl Engine<'_> {
                     continue;
                 }
             }
-            if let Ok(Some(lost)) = resource.restore().lost(self.sys, saved) {
+            if let Ok(Some(lost)) = resource.handler().lost(self.sys, saved) {
                 proof.exceptions.push(lost);
             }
             if open.is_settled(resource, covers) {
@@ -77,7 +77,7 @@ impl Engine<'_> {
                 continue;
             }
             let after = open.state.after.get(resource);
-            match resource.restore().differences(
+            match resource.handler().differences(
                 self.sys,
                 &open.store,
                 saved,
@@ -89,7 +89,7 @@ impl Engine<'_> {
                 }
                 Ok(_) if left_to_others(resource, restored) => {}
                 Ok(_) if !open.may_have_touched(resource) => {
-                    proof.exceptions.push(exception(resource, &[]));
+                    proof.exceptions.push(resource.handler().changed_by_others(&[]));
                 }
                 Ok(differences) => {
                     let reason = differences.join("; ");
@@ -110,8 +110,13 @@ impl Engine<'_> {
 /// their version was put aside, ours from before must be in place.
 fn left_to_others(resource: &Resource, restored: Option<&Restored>) -> bool {
     match restored {
-        Some(Restored::Foreign { kept }) => kept.is_empty() || matches!(resource, Resource::Listing { .. }),
-        _ => false,
+        Some(Restored::Foreign { kept }) => {
+            kept.is_empty() || resource.handler().policy().keeps_what_others_made
+        }
+        Some(
+            Restored::Restored | Restored::AlreadyBefore | Restored::Left { .. } | Restored::Stuck { .. },
+        )
+        | None => false,
     }
 }
 
@@ -130,14 +135,15 @@ impl Open {
     /// Whether a step that was begun may have changed it. What was saved for one that was not is nobody's but others'.
     /// A unit may change with every package and every file of its own.
     pub(super) fn may_have_touched(&self, resource: &Resource) -> bool {
-        matches!(resource, Resource::Unit { .. })
+        resource.handler().policy().any_step_changes
             || boot::comes_last(&self.state, resource)
             || self.state.touched.contains(resource)
     }
 
     /// Whether a name in this directory is there because it could not be put back, and not by the work of others.
     fn is_stuck_below(&self, listing: &Resource) -> bool {
-        let Resource::Listing { path: dir } = listing else { return false };
+        let names = listing.handler().policy().keeps_what_others_made;
+        let Some(dir) = listing.path().filter(|_| names) else { return false };
         self.state.restored.iter().any(|(resource, restored)| {
             matches!(restored, Restored::Stuck { .. })
                 && resource.path().and_then(HostPath::parent).as_ref() == Some(dir)
@@ -146,11 +152,11 @@ impl Open {
 
     /// Paths that were saved before this resource, which may hold them too.
     fn saved_before(&self, resource: &Resource) -> BTreeSet<HostPath> {
-        if !matches!(resource, Resource::System { .. }) {
+        if !resource.handler().policy().asks_for_earlier {
             return BTreeSet::new();
         }
         let earlier = self.state.saved.iter().take_while(|(known, _)| known != resource);
-        earlier.flat_map(|(known, _)| known.own_paths()).collect()
+        earlier.flat_map(|(known, _)| known.handler().own_paths()).collect()
     }
 
     /// A report of this transaction, to be filled in.
@@ -173,18 +179,5 @@ impl Open {
             backup: self.state.begin.as_ref().and_then(|begin| begin.backup),
             seconds: 0.0,
         }
-    }
-}
-
-fn exception(resource: &Resource, kept: &[HostPath]) -> String {
-    let places: Vec<&str> = kept.iter().map(HostPath::as_str).collect();
-    match (resource, places.is_empty()) {
-        (Resource::Listing { path }, true) => format!("others removed names from {path}"),
-        (Resource::Listing { .. }, false) => format!("others made {}", places.join(", ")),
-        (_, true) => format!("{resource} was changed by others, and was left as it is"),
-        (Resource::System { .. }, false) => {
-            format!("of {resource}, what others made or changed is {}", places.join(", "))
-        }
-        (_, false) => format!("{resource} was changed by others: their version is {}", places.join(", ")),
     }
 }

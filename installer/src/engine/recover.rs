@@ -29,7 +29,7 @@ pub fn ask_for_obstacles(sys: &dyn Sys, files: &Files, known: &Known) -> Result<
     let (store, state) = (files.store(known.id)?, &known.state);
     let mut obstacles = Vec::new();
     for (resource, saved) in state.saved.iter().filter(|(resource, _)| state.touched.contains(resource)) {
-        obstacles.extend(resource.restore().obstacles(sys, &store, saved, state.after.get(resource))?);
+        obstacles.extend(resource.handler().obstacles(sys, &store, saved, state.after.get(resource))?);
     }
     if obstacles.is_empty() { Ok(()) } else { Err(EngineError::NoWayBack { id: known.id, obstacles }) }
 }

@@ -40,7 +40,7 @@ impl Engine<'_> {
     /// How it was before a transaction that was cut off, as far as that was kept.
     pub(super) fn look_from_before(&self, open: &Open) -> Result<Option<Look>, SysError> {
         for (resource, saved) in &open.state.saved {
-            if let Some(look) = resource.restore().look(self.sys, &open.store, saved)? {
+            if let Some(look) = resource.handler().look(self.sys, &open.store, saved)? {
                 return Ok(Some(look));
             }
         }
@@ -51,9 +51,9 @@ impl Engine<'_> {
 fn declared(sys: &dyn Sys, open: &Open) -> Result<Declared, SysError> {
     let mut all = Declared::default();
     for (resource, saved) in &open.state.saved {
-        all.paths.extend(resource.own_paths());
+        all.paths.extend(resource.handler().own_paths());
         let after = open.state.after.get(resource);
-        all.extend(resource.restore().declared(sys, &open.store, saved, after)?);
+        all.extend(resource.handler().declared(sys, &open.store, saved, after)?);
     }
     Ok(all)
 }

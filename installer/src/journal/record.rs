@@ -37,7 +37,7 @@ pub enum Record {
     Done {
         /// Which.
         step: StepId,
-        /// What each touched resource needs remembered, see `Restore::after`.
+        /// What each touched resource needs remembered, see `ResourceHandler::after`.
         after: Vec<(Resource, serde_json::Value)>,
     },
     /// Something failed; the run turns back.

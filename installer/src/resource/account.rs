@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::holds::Account;
+use super::kind::{Pass, Policy, ResourceKind, room_of_saved};
 use super::path::PathResource;
 use super::store::below;
-use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
+use super::{Fingerprint, ResourceHandler, Restored, Saved, Store, from_value, to_value};
 use crate::sys::{Effect, PathState, Source, Sys, SysError, named, state_of, text_of};
 
 /// Every file that the account tools write; each has a backup with a `-`.
@@ -30,7 +31,46 @@ pub(super) struct AccountResource<'a> {
 #[serde(transparent)]
 struct Files(BTreeMap<HostPath, PathState>);
 
-impl Restore for AccountResource<'_> {
+impl ResourceKind for AccountResource<'_> {
+    fn words(&self) -> String {
+        format!("account {}", self.name)
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            pass: Pass::Paths,
+            made_at_path: false,
+            any_step_changes: false,
+            services_stop: true,
+            outlived_by_children: false,
+            manager_reloads: false,
+            keeps_what_others_made: false,
+            asks_for_earlier: false,
+        }
+    }
+
+    fn room_at(&self) -> Result<HostPath, SysError> {
+        named("/etc")
+    }
+
+    fn room(&self, objects: &[u64]) -> u64 {
+        room_of_saved(objects)
+    }
+
+    fn may_change(&self, path: &HostPath) -> bool {
+        path.parent().is_some_and(|dir| dir.as_str() == "/etc")
+    }
+
+    fn own_paths(&self) -> Vec<HostPath> {
+        paths()
+    }
+
+    fn files(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        Ok(Vec::new())
+    }
+}
+
+impl ResourceHandler for AccountResource<'_> {
     fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
         let files = Files::now(sys)?;
         let mut objects = Vec::new();
@@ -88,6 +128,16 @@ impl Restore for AccountResource<'_> {
             }
         }
         Ok(if foreign { Restored::Foreign { kept: Vec::new() } } else { Restored::Restored })
+    }
+
+    fn restore_early(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Option<Restored>, SysError> {
+        self.restore(sys, store, saved, after).map(Some)
     }
 }
 
@@ -212,18 +262,18 @@ mod tests {
         };
         let account = Resource::Account { name: "app".parse().unwrap() };
         let mut sys = RealSys::new(dir.path());
-        let saved = account.restore().save(&mut sys, &store).unwrap();
+        let saved = account.handler().save(&mut sys, &store).unwrap();
         fs::write(dir.path().join("etc/passwd-"), BEFORE).unwrap();
         fs::write(dir.path().join("etc/passwd"), format!("{BEFORE}{OURS}")).unwrap();
         fs::write(dir.path().join("etc/group"), "root:x:0:\napp:x:990:\n").unwrap();
-        let after = account.restore().after(&mut sys, &store, &saved).unwrap();
+        let after = account.handler().after(&mut sys, &store, &saved).unwrap();
         Host { dir, store, account, saved, after }
     }
 
     impl Host {
         fn restore(&self, after: Option<&Value>) -> Restored {
             let mut sys = RealSys::new(self.dir.path());
-            self.account.restore().restore(&mut sys, &self.store, &self.saved, after).unwrap()
+            self.account.handler().restore(&mut sys, &self.store, &self.saved, after).unwrap()
         }
 
         fn text(&self, path: &str) -> String {
@@ -232,7 +282,7 @@ mod tests {
 
         fn is_as_before(&self) -> bool {
             let sys = RealSys::new(self.dir.path());
-            self.account.restore().fingerprint(&sys).unwrap() == self.saved.fingerprint
+            self.account.handler().fingerprint(&sys).unwrap() == self.saved.fingerprint
         }
     }
 
@@ -288,7 +338,7 @@ mod tests {
             let now = format!("{BEFORE}{OURS}{THEIRS}");
             fs::write(host.dir.path().join("etc/passwd"), &now).unwrap();
             let mut sys = RealSys::new(host.dir.path());
-            let restored = account.restore().restore(&mut sys, &host.store, &host.saved, Some(&host.after));
+            let restored = account.handler().restore(&mut sys, &host.store, &host.saved, Some(&host.after));
             let error = restored.unwrap_err().to_string();
             assert!(error.contains("/var/lib/chom/objects/"), "{error}");
             assert_eq!(host.text("etc/passwd"), now);

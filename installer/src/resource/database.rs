@@ -15,10 +15,11 @@ use chom_format::{DatabaseName, Digest, HostPath};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::kind::{Pass, Policy, ResourceKind, room_of_saved};
 use super::store::{below, private};
-use super::{Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
+use super::{Fingerprint, ResourceHandler, Restored, Saved, Store, from_value, to_value};
 use crate::backup::source::{finished, mariadb, postgresql, redis};
-use crate::sys::{Command, Effect, Make, Source, Sys, SysError, TEMPORARY};
+use crate::sys::{Command, Effect, Make, Source, Sys, SysError, TEMPORARY, named};
 
 /// A large database takes its time, and nothing that runs is waiting for it.
 const TIMEOUT: Duration = Duration::from_secs(3600);
@@ -47,7 +48,46 @@ struct Before {
     there: Vec<DatabaseName>,
 }
 
-impl Restore for DatabaseResource<'_> {
+impl ResourceKind for DatabaseResource<'_> {
+    fn words(&self) -> String {
+        self.database.to_string()
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            pass: Pass::Paths,
+            made_at_path: false,
+            any_step_changes: false,
+            services_stop: true,
+            outlived_by_children: false,
+            manager_reloads: false,
+            keeps_what_others_made: false,
+            asks_for_earlier: false,
+        }
+    }
+
+    fn room_at(&self) -> Result<HostPath, SysError> {
+        named("/var/lib")
+    }
+
+    fn room(&self, objects: &[u64]) -> u64 {
+        room_of_saved(objects)
+    }
+
+    fn may_change(&self, _: &HostPath) -> bool {
+        false
+    }
+
+    fn own_paths(&self) -> Vec<HostPath> {
+        Vec::new()
+    }
+
+    fn files(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        Ok(Vec::new())
+    }
+}
+
+impl ResourceHandler for DatabaseResource<'_> {
     fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
         let there = self.there(sys)?;
         if there.is_empty() && !self.is_redis() {

@@ -6,9 +6,11 @@ use chom_format::{Digest, HostPath};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::kind::{BLOCK, Pass, Policy, ResourceKind, whole_blocks};
 use super::path::PathResource;
 use super::{
-    Declared, Fingerprint, Resource, Restore, Restored, Saved, Store, attic, from_value, to_value, tree,
+    Declared, Fingerprint, Resource, ResourceHandler, Restored, Saved, Store, attic, from_value, to_value,
+    tree,
 };
 use crate::sys::{Attrs, Effect, Kind, PathState, Stamp, Sys, SysError, state_of};
 
@@ -23,7 +25,50 @@ struct Folder {
     mtimes: BTreeMap<HostPath, Stamp>,
 }
 
-impl Restore for FolderResource<'_> {
+impl ResourceKind for FolderResource<'_> {
+    fn words(&self) -> String {
+        format!("{} and all in it", self.path)
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            pass: Pass::Paths,
+            made_at_path: true,
+            any_step_changes: false,
+            services_stop: true,
+            outlived_by_children: false,
+            manager_reloads: false,
+            keeps_what_others_made: false,
+            asks_for_earlier: false,
+        }
+    }
+
+    fn room_at(&self) -> Result<HostPath, SysError> {
+        Ok(self.path.parent().unwrap_or_else(HostPath::root))
+    }
+
+    fn room(&self, objects: &[u64]) -> u64 {
+        // The last object names each of its paths, directories too, in two hundred bytes.
+        let names = objects.last().map_or(0, |size| size * (BLOCK / 200));
+        whole_blocks(objects) + names
+    }
+
+    fn may_change(&self, path: &HostPath) -> bool {
+        path.is_within(self.path)
+    }
+
+    fn own_paths(&self) -> Vec<HostPath> {
+        vec![self.path.clone()]
+    }
+
+    fn files(&self, sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        let own = sys.meta(self.path)?.map(|meta| (self.path.clone(), meta));
+        let all = own.into_iter().chain(tree::walk(sys, self.path)?);
+        Ok(all.filter(|(_, meta)| meta.kind == Kind::File).map(|(path, _)| path).collect())
+    }
+}
+
+impl ResourceHandler for FolderResource<'_> {
     fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
         let folder = self.now(sys)?;
         let mut objects = Vec::new();
@@ -88,6 +133,16 @@ impl Restore for FolderResource<'_> {
             kept if kept.is_empty() => restored,
             kept => Restored::Foreign { kept },
         })
+    }
+
+    fn restore_early(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Option<Restored>, SysError> {
+        self.restore(sys, store, saved, after).map(Some)
     }
 }
 

@@ -4,8 +4,9 @@ use chom_format::HostPath;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::kind::{Pass, Policy, ResourceKind, joined, room_of_saved};
 use super::store::below;
-use super::{Fingerprint, Restore, Restored, Saved, Store, to_value, tree};
+use super::{Fingerprint, ResourceHandler, Restored, Saved, Store, to_value, tree};
 use crate::sys::{Attrs, Effect, Kind, Stamp, Sys, SysError};
 
 pub(super) struct ListingResource<'a> {
@@ -19,7 +20,53 @@ struct Listing {
     mtime: Option<Stamp>,
 }
 
-impl Restore for ListingResource<'_> {
+impl ResourceKind for ListingResource<'_> {
+    fn words(&self) -> String {
+        format!("the listing of {}", self.path)
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            pass: Pass::Listings,
+            made_at_path: false,
+            any_step_changes: false,
+            services_stop: true,
+            outlived_by_children: false,
+            manager_reloads: false,
+            keeps_what_others_made: true,
+            asks_for_earlier: false,
+        }
+    }
+
+    fn room_at(&self) -> Result<HostPath, SysError> {
+        Ok(self.path.clone())
+    }
+
+    fn room(&self, objects: &[u64]) -> u64 {
+        room_of_saved(objects)
+    }
+
+    fn may_change(&self, _: &HostPath) -> bool {
+        false
+    }
+
+    fn own_paths(&self) -> Vec<HostPath> {
+        vec![self.path.clone()]
+    }
+
+    fn files(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        Ok(Vec::new())
+    }
+
+    fn changed_by_others(&self, kept: &[HostPath]) -> String {
+        match kept {
+            [] => format!("others removed names from {}", self.path),
+            kept => format!("others made {}", joined(kept)),
+        }
+    }
+}
+
+impl ResourceHandler for ListingResource<'_> {
     fn save(&self, sys: &mut dyn Sys, _: &Store) -> Result<Saved, SysError> {
         Saved::new(&self.now(sys)?, Vec::new())
     }
@@ -54,6 +101,16 @@ impl Restore for ListingResource<'_> {
             sys.effect(&Effect::SetAttrs { path: self.path, attrs: &Attrs { mtime, ..attrs } })?;
         }
         Ok(Restored::Restored)
+    }
+
+    fn restore_early(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Option<Restored>, SysError> {
+        self.restore(sys, store, saved, after).map(Some)
     }
 }
 

@@ -4,12 +4,14 @@
 //! effect on it, and after a failure restores all of them in the reverse order of saving. Restoring is
 //! idempotent: it looks at what is there now and decides, so it can be cut off and begun again.
 
+
 mod account;
 mod attic;
 mod database;
 mod firewall;
 mod folder;
 mod holds;
+mod kind;
 mod listing;
 mod path;
 mod store;
@@ -20,6 +22,7 @@ mod written;
 
 pub(crate) use attic::missing_parents;
 pub use database::Database;
+pub(crate) use kind::{Pass, ResourceKind};
 pub use store::Store;
 pub(crate) use store::{below, private};
 pub use system::{Declared, Found, Look, Sought};
@@ -31,7 +34,7 @@ use chom_format::{AccountName, Digest, HostPath, PackageName, UnitName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::sys::{Sys, SysError, named};
+use crate::sys::{Sys, SysError};
 
 /// A thing on the host. Units are saved before the first effect of a transaction, everything else before
 /// the first step that touches it, the listing of a directory just before the first path in it. Restoring
@@ -169,7 +172,7 @@ pub struct Obstacle {
 }
 
 /// How a kind of resource is saved, told apart and put back.
-pub trait Restore {
+pub(crate) trait ResourceHandler: ResourceKind {
     /// Copies into the store whatever `restore` will need. All of it is durable when this returns.
     fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError>;
 
@@ -278,9 +281,7 @@ pub trait Restore {
         store: &Store,
         saved: &Saved,
         after: Option<&serde_json::Value>,
-    ) -> Result<Option<Restored>, SysError> {
-        self.restore(sys, store, saved, after).map(Some)
-    }
+    ) -> Result<Option<Restored>, SysError>;
 
     /// Puts the resource back. `after` is none when the step was cut off: then what is there now is ours.
     fn restore(
@@ -293,8 +294,8 @@ pub trait Restore {
 }
 
 impl Resource {
-    /// The code that knows this kind.
-    pub fn restore(&self) -> Box<dyn Restore + '_> {
+    /// The code that knows this kind: the one place where the kinds are told apart.
+    pub(crate) fn handler(&self) -> Box<dyn ResourceHandler + '_> {
         match self {
             Self::Path { path, data } => Box::new(path::PathResource { path, data: *data }),
             Self::Folder { path } => Box::new(folder::FolderResource { path }),
@@ -304,29 +305,6 @@ impl Resource {
             Self::System { replaces, brings } => Box::new(system::SystemResource { replaces, brings }),
             Self::Database { database } => Box::new(database::DatabaseResource { database }),
             Self::Account { name } => Box::new(account::AccountResource { name }),
-        }
-    }
-
-    /// The directory in whose file system it takes room when it is put back.
-    pub(crate) fn room_at(&self) -> Result<HostPath, SysError> {
-        let place = match self {
-            Self::Path { path, .. } | Self::Folder { path } => {
-                return Ok(path.parent().unwrap_or_else(HostPath::root));
-            }
-            Self::Listing { path } => return Ok(path.clone()),
-            Self::System { .. } => "/usr",
-            Self::Database { .. } => "/var/lib",
-            Self::Account { .. } | Self::Unit { .. } | Self::Firewall => "/etc",
-        };
-        named(place)
-    }
-
-    /// Paths that are put back with it, one by one.
-    pub(crate) fn own_paths(&self) -> Vec<HostPath> {
-        match self {
-            Self::Account { .. } => account::paths(),
-            Self::Unit { writes, .. } => writes.clone(),
-            _ => self.path().cloned().into_iter().collect(),
         }
     }
 
@@ -344,6 +322,16 @@ impl Resource {
 }
 
 impl Resource {
+    /// A path that no service fills.
+    pub fn at(path: HostPath) -> Self {
+        Self::Path { path, data: false }
+    }
+
+    /// The names in a directory.
+    pub fn listing(path: HostPath) -> Self {
+        Self::Listing { path }
+    }
+
     /// A unit that changes nothing outside its data.
     pub fn unit(unit: UnitName) -> Self {
         Self::Unit { unit, writes: Vec::new() }
@@ -368,15 +356,6 @@ impl std::fmt::Display for Restored {
 
 impl std::fmt::Display for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Path { path, .. } => write!(f, "{path}"),
-            Self::Folder { path } => write!(f, "{path} and all in it"),
-            Self::Listing { path } => write!(f, "the listing of {path}"),
-            Self::System { .. } => f.write_str("the system as its packages make it"),
-            Self::Account { name } => write!(f, "account {name}"),
-            Self::Unit { unit, .. } => write!(f, "unit {unit}"),
-            Self::Firewall => f.write_str("the firewall"),
-            Self::Database { database } => write!(f, "{database}"),
-        }
+        f.write_str(&self.handler().words())
     }
 }

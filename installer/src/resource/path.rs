@@ -9,18 +9,60 @@ use std::collections::BTreeSet;
 use chom_format::HostPath;
 use serde_json::Value;
 
+use super::kind::{Pass, Policy, ResourceKind, whole_blocks};
 use super::store::below;
 use super::{
-    Declared, Fingerprint, Resource, Restore, Restored, Saved, Store, attic, from_value, to_value, tree,
+    Declared, Fingerprint, Resource, ResourceHandler, Restored, Saved, Store, attic, from_value, to_value,
+    tree,
 };
-use crate::sys::{Attrs, Effect, PathState, Source, Sys, SysError, state_of};
+use crate::sys::{Attrs, Effect, Kind, PathState, Source, Sys, SysError, state_of};
 
 pub(super) struct PathResource<'a> {
     pub(super) path: &'a HostPath,
     pub(super) data: bool,
 }
 
-impl Restore for PathResource<'_> {
+impl ResourceKind for PathResource<'_> {
+    fn words(&self) -> String {
+        self.path.to_string()
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            pass: Pass::Paths,
+            made_at_path: true,
+            any_step_changes: false,
+            services_stop: true,
+            outlived_by_children: false,
+            manager_reloads: false,
+            keeps_what_others_made: false,
+            asks_for_earlier: false,
+        }
+    }
+
+    fn room_at(&self) -> Result<HostPath, SysError> {
+        Ok(self.path.parent().unwrap_or_else(HostPath::root))
+    }
+
+    fn room(&self, objects: &[u64]) -> u64 {
+        whole_blocks(objects)
+    }
+
+    fn may_change(&self, path: &HostPath) -> bool {
+        path == self.path
+    }
+
+    fn own_paths(&self) -> Vec<HostPath> {
+        vec![self.path.clone()]
+    }
+
+    fn files(&self, sys: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        let meta = sys.meta(self.path)?;
+        Ok(meta.filter(|meta| meta.kind == Kind::File).map(|_| self.path.clone()).into_iter().collect())
+    }
+}
+
+impl ResourceHandler for PathResource<'_> {
     fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
         let state = state_of(sys, self.path)?;
         let objects = match &state {
@@ -105,6 +147,16 @@ impl Restore for PathResource<'_> {
             _ if now == before => Restored::AlreadyBefore,
             _ => Restored::Restored,
         })
+    }
+
+    fn restore_early(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Option<Restored>, SysError> {
+        self.restore(sys, store, saved, after).map(Some)
     }
 }
 

@@ -15,9 +15,10 @@ use chom_format::{HostPath, UnitName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::kind::{Pass, Policy, ResourceKind, room_of_saved};
 use super::store::below;
 use super::written::{self, Written};
-use super::{Declared, Fingerprint, Restore, Restored, Saved, Store, from_value, to_value};
+use super::{Declared, Fingerprint, ResourceHandler, Restored, Saved, Store, from_value, to_value};
 use crate::redact;
 use crate::sys::{Attrs, Command, Effect, Kind, Sys, SysError, named};
 use crate::systemd::{self, UnitState};
@@ -77,7 +78,46 @@ fn yes() -> bool {
     true
 }
 
-impl Restore for UnitResource<'_> {
+impl ResourceKind for UnitResource<'_> {
+    fn words(&self) -> String {
+        format!("unit {}", self.unit)
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            pass: Pass::Units,
+            made_at_path: false,
+            any_step_changes: true,
+            services_stop: true,
+            outlived_by_children: false,
+            manager_reloads: true,
+            keeps_what_others_made: false,
+            asks_for_earlier: false,
+        }
+    }
+
+    fn room_at(&self) -> Result<HostPath, SysError> {
+        named("/etc")
+    }
+
+    fn room(&self, objects: &[u64]) -> u64 {
+        room_of_saved(objects)
+    }
+
+    fn may_change(&self, path: &HostPath) -> bool {
+        self.writes.contains(path)
+    }
+
+    fn own_paths(&self) -> Vec<HostPath> {
+        self.writes.to_vec()
+    }
+
+    fn files(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        Ok(Vec::new())
+    }
+}
+
+impl ResourceHandler for UnitResource<'_> {
     fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
         let state = self.state(sys)?;
         let (written, objects) = written::save(sys, store, self.writes)?;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use chom_format::{Digest, HostPath};
 
 use super::path::PathResource;
-use super::{Restore, Restored, Saved, Store, attic};
+use super::{ResourceHandler as _, Restored, Saved, Store, attic};
 use crate::sys::{PathState, Stamp, Sys, SysError, state_of};
 
 /// The paths with what lies there; a directory without what is in it.

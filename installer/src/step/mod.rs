@@ -1,6 +1,7 @@
 //! Steps: forward only. A step says what it touches, decides by looking, and applies. It never undoes
 //! itself: the engine restores the resources that it named.
 
+
 mod absent;
 mod account;
 mod command;

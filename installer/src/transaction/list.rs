@@ -29,7 +29,7 @@ impl Known {
         }
         for (resource, after) in &self.state.after {
             objects.extend(
-                resource.restore().objects_of_after(after)?.into_iter().map(|object| (object, resource)),
+                resource.handler().objects_of_after(after)?.into_iter().map(|object| (object, resource)),
             );
         }
         Ok(objects)

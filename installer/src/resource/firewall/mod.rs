@@ -16,8 +16,9 @@ use chom_format::HostPath;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::kind::{Pass, Policy, ResourceKind, room_of_saved};
 use super::store::{below, private};
-use super::{Declared, Fingerprint, Resource, Restore, Restored, Saved, Store, from_value, to_value};
+use super::{Declared, Fingerprint, Resource, ResourceHandler, Restored, Saved, Store, from_value, to_value};
 use crate::sys::{Command, Effect, Kind, Source, Sys, SysError, named, text_of};
 use live::Live;
 use sysctl::Sysctl;
@@ -47,12 +48,51 @@ struct After {
     live: Live,
 }
 
-impl Restore for FirewallResource {
+impl ResourceKind for FirewallResource {
+    fn words(&self) -> String {
+        "the firewall".to_owned()
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            pass: Pass::Paths,
+            made_at_path: false,
+            any_step_changes: false,
+            services_stop: false,
+            outlived_by_children: false,
+            manager_reloads: false,
+            keeps_what_others_made: false,
+            asks_for_earlier: false,
+        }
+    }
+
+    fn room_at(&self) -> Result<HostPath, SysError> {
+        named("/etc")
+    }
+
+    fn room(&self, objects: &[u64]) -> u64 {
+        room_of_saved(objects)
+    }
+
+    fn may_change(&self, _: &HostPath) -> bool {
+        false
+    }
+
+    fn own_paths(&self) -> Vec<HostPath> {
+        Vec::new()
+    }
+
+    fn files(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        Ok(Vec::new())
+    }
+}
+
+impl ResourceHandler for FirewallResource {
     fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
         let mut files = Vec::new();
         let mut objects = Vec::new();
         for path in paths(sys)? {
-            let saved = file(&path).restore().save(sys, store)?;
+            let saved = file(&path).handler().save(sys, store)?;
             objects.extend(saved.objects.iter().copied());
             files.push((path, saved));
         }
@@ -66,7 +106,7 @@ impl Restore for FirewallResource {
 
     fn fingerprint(&self, sys: &dyn Sys) -> Result<Fingerprint, SysError> {
         let files: Result<Vec<_>, _> =
-            paths(sys)?.iter().map(|path| file(path).restore().fingerprint(sys)).collect();
+            paths(sys)?.iter().map(|path| file(path).handler().fingerprint(sys)).collect();
         Ok(fingerprint(files?, &Live::read(sys)?))
     }
 
@@ -74,7 +114,7 @@ impl Restore for FirewallResource {
         let before: Before = saved.read()?;
         let mut files = Vec::new();
         for (path, saved) in &before.files {
-            files.push((path.clone(), file(path).restore().after(sys, store, saved)?));
+            files.push((path.clone(), file(path).handler().after(sys, store, saved)?));
         }
         to_value(&After { files, live: Live::read(sys)? })
     }
@@ -152,7 +192,7 @@ impl Restore for FirewallResource {
         let mut lines = Vec::new();
         let gone = before.ufw && sys.meta(&named(PROGRAM)?)?.is_none();
         for (path, saved) in before.files.iter().filter(|_| !gone) {
-            let differences = file(path).restore().differences(sys, store, saved, None, earlier)?;
+            let differences = file(path).handler().differences(sys, store, saved, None, earlier)?;
             lines.extend(differences.into_iter().map(|line| format!("{path}: {line}")));
         }
         lines.extend(before.live.differences(&Live::read(sys)?));
@@ -175,7 +215,7 @@ fn restore_files(
     let mut outcome = Restored::AlreadyBefore;
     for (path, saved) in &before.files {
         let known = after.and_then(|after| after.files.iter().find(|(known, _)| known == path));
-        match file(path).restore().restore(sys, store, saved, known.map(|(_, value)| value))? {
+        match file(path).handler().restore(sys, store, saved, known.map(|(_, value)| value))? {
             Restored::AlreadyBefore => {}
             Restored::Restored => outcome = Restored::Restored,
             Restored::Foreign { kept: theirs } => {
@@ -257,7 +297,7 @@ fn keep(sys: &mut dyn Sys, store: &Store, now: &Live) -> Result<HostPath, SysErr
 }
 
 fn file(path: &HostPath) -> Resource {
-    Resource::Path { path: path.clone(), data: false }
+    Resource::at(path.clone())
 }
 
 // The files that ufw changes, and whatever else lies beside them.

@@ -42,19 +42,70 @@ pub use self::found::{Declared, Found, Look, Sought};
 use self::lock::Lock;
 use self::others::Way;
 use self::packages::Installed;
-use super::{Fingerprint, Obstacle, Resource, Restore, Restored, Saved, Store, from_value, to_value};
+use super::kind::{Pass, Policy, ResourceKind, joined, left_as_it_is, whole_blocks};
+use super::{Fingerprint, Obstacle, Resource, ResourceHandler, Restored, Saved, Store, from_value, to_value};
 use crate::dpkg;
-use crate::sys::{Sys, SysError};
+use crate::sys::{Sys, SysError, named};
 
 /// As many differences as a person can read.
 const MOST_NAMED: usize = 8;
+
+/// Restoring needs room for one file at a time and for what the run removed: at most this.
+const RESERVE: u64 = 32 << 20;
 
 pub(super) struct SystemResource<'a> {
     pub(super) replaces: &'a [PackageName],
     pub(super) brings: &'a [PackageName],
 }
 
-impl Restore for SystemResource<'_> {
+impl ResourceKind for SystemResource<'_> {
+    fn words(&self) -> String {
+        "the system as its packages make it".to_owned()
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            pass: Pass::Paths,
+            made_at_path: false,
+            any_step_changes: false,
+            services_stop: true,
+            outlived_by_children: true,
+            manager_reloads: true,
+            keeps_what_others_made: false,
+            asks_for_earlier: true,
+        }
+    }
+
+    fn room_at(&self) -> Result<HostPath, SysError> {
+        named("/usr")
+    }
+
+    fn room(&self, objects: &[u64]) -> u64 {
+        whole_blocks(objects).min(RESERVE)
+    }
+
+    fn may_change(&self, _: &HostPath) -> bool {
+        true
+    }
+
+    fn own_paths(&self) -> Vec<HostPath> {
+        Vec::new()
+    }
+
+    fn files(&self, _: &dyn Sys) -> Result<Vec<HostPath>, SysError> {
+        Ok(Vec::new())
+    }
+
+    fn changed_by_others(&self, kept: &[HostPath]) -> String {
+        let words = self.words();
+        match kept {
+            [] => left_as_it_is(&words),
+            kept => format!("of {words}, what others made or changed is {}", joined(kept)),
+        }
+    }
+}
+
+impl ResourceHandler for SystemResource<'_> {
     fn save(&self, sys: &mut dyn Sys, store: &Store) -> Result<Saved, SysError> {
         // Somebody else's half-done work must not be what a way back leads to.
         let _held = Lock::take(sys, lock::PATIENCE)?;
@@ -199,5 +250,15 @@ impl Restore for SystemResource<'_> {
             }
         };
         undo::undo(sys, store, &before, &delta)
+    }
+
+    fn restore_early(
+        &self,
+        sys: &mut dyn Sys,
+        store: &Store,
+        saved: &Saved,
+        after: Option<&Value>,
+    ) -> Result<Option<Restored>, SysError> {
+        self.restore(sys, store, saved, after).map(Some)
     }
 }

@@ -97,20 +97,20 @@ impl Host {
     }
 
     fn save(&self) -> Saved {
-        self.resource.restore().save(&mut self.sys(), &self.store).unwrap()
+        self.resource.handler().save(&mut self.sys(), &self.store).unwrap()
     }
 
     fn after(&self, saved: &Saved) -> Value {
-        self.resource.restore().after(&mut self.sys(), &self.store, saved).unwrap()
+        self.resource.handler().after(&mut self.sys(), &self.store, saved).unwrap()
     }
 
     fn restore(&self, saved: &Saved, after: Option<&Value>) -> Restored {
-        self.resource.restore().restore(&mut self.sys(), &self.store, saved, after).unwrap()
+        self.resource.handler().restore(&mut self.sys(), &self.store, saved, after).unwrap()
     }
 
     fn differences(&self, saved: &Saved, after: Option<&Value>) -> Vec<String> {
         self.resource
-            .restore()
+            .handler()
             .differences(&self.sys(), &self.store, saved, after, &std::collections::BTreeSet::new())
             .unwrap()
     }
@@ -270,7 +270,7 @@ fn what_others_installed_since_is_not_overwritten() {
     let now = host.picture();
     // dpkg does it, and of a directory there is none: nothing is done by anybody else.
     let mut sys = host.sys();
-    let error = host.resource.restore().restore(&mut sys, &host.store, &saved, Some(&after)).unwrap_err();
+    let error = host.resource.handler().restore(&mut sys, &host.store, &saved, Some(&after)).unwrap_err();
     assert!(error.to_string().contains("run dpkg: its root is a directory"), "{error}");
     assert_eq!(host.picture(), now);
 }
@@ -320,7 +320,7 @@ fn what_lies_in_the_change_is_settled_with_it() {
     let account = Resource::Account { name: "daemon-user".parse().unwrap() };
     let covered = host
         .resource
-        .restore()
+        .handler()
         .covered(&host.sys(), &host.store, &saved, Some(&after), &[&inside, &outside, &listing, &account])
         .unwrap();
     assert!(covered.contains(&inside) && covered.contains(&listing) && covered.contains(&account));
