@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chom_format::{HostPath, Probe};
+use chom_format::check::JsonExpect;
+use chom_format::{HostPath, UnitName};
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -14,7 +15,9 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_p
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
+use super::kind::{Asking, CheckKind};
 use super::{Answer, Miss, json};
+use crate::redact;
 use crate::sys::{RealSys, Sys as _, bytes_of};
 
 // A body beyond this is cut: what a check looks for stands in front, and memory is small.
@@ -26,6 +29,58 @@ pub(super) struct Get<'a> {
     pub(super) headers: &'a BTreeMap<String, String>,
     pub(super) ca_file: Option<&'a HostPath>,
     pub(super) insecure: bool,
+}
+
+/// See [`chom_format::Probe::Http`].
+pub(super) struct HttpCheck<'a> {
+    pub(super) get: Get<'a>,
+    pub(super) status: &'a [u16],
+    pub(super) expect_headers: &'a BTreeMap<String, String>,
+    pub(super) contains: Option<&'a str>,
+    pub(super) json: &'a [JsonExpect],
+}
+
+impl CheckKind for HttpCheck<'_> {
+    /// Asks once and compares with what is wanted.
+    fn ask(&self, asking: &Asking<'_>, timeout: Duration) -> Answer {
+        let Self { get, status, expect_headers, contains, json } = self;
+        let url = get.url;
+        let got = asking.http.get(get, timeout)?;
+        let body = String::from_utf8_lossy(&got.body);
+        if !status.contains(&got.status) {
+            let wanted: Vec<String> = status.iter().map(ToString::to_string).collect();
+            return Err(Miss::with(
+                format!("{url} answered {}, not {}", got.status, wanted.join(" or ")),
+                &body,
+            ));
+        }
+        for (name, wanted) in *expect_headers {
+            match got.headers.get(&name.to_ascii_lowercase()) {
+                Some(value) if value == wanted => {}
+                Some(value) => return Err(Miss::new(format!("header {name} is {value:?}, not {wanted:?}"))),
+                None => return Err(Miss::new(format!("the answer has no header {name}"))),
+            }
+        }
+        if let Some(text) = contains.filter(|text| !body.contains(text)) {
+            return Err(Miss::with(format!("the answer does not contain {text:?}"), &body));
+        }
+        if !json.is_empty() {
+            let value =
+                serde_json::from_slice(&got.body).map_err(|_| Miss::with("the answer is no JSON", &body))?;
+            if let Some(lack) = json::missing(&value, json) {
+                return Err(Miss::with(lack, &body));
+            }
+        }
+        Ok(format!("{url} answered {}", got.status))
+    }
+
+    fn remedy(&self) -> String {
+        format!("curl -v '{}'", redact::text(self.get.url))
+    }
+
+    fn unit(&self) -> Option<&UnitName> {
+        None
+    }
 }
 
 /// What came back.
@@ -46,42 +101,6 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Asks once and compares with what is wanted.
-    pub(super) fn ask(&self, probe: &Probe, timeout: Duration) -> Answer {
-        let Probe::Http { url, headers, status, expect_headers, contains, json, ca_file, insecure } = probe
-        else {
-            return Err(Miss::new("it is no HTTP check"));
-        };
-        let get = Get { url, headers, ca_file: ca_file.as_ref(), insecure: *insecure };
-        let got = self.get(&get, timeout)?;
-        let body = String::from_utf8_lossy(&got.body);
-        if !status.contains(&got.status) {
-            let wanted: Vec<String> = status.iter().map(ToString::to_string).collect();
-            return Err(Miss::with(
-                format!("{url} answered {}, not {}", got.status, wanted.join(" or ")),
-                &body,
-            ));
-        }
-        for (name, wanted) in expect_headers {
-            match got.headers.get(&name.to_ascii_lowercase()) {
-                Some(value) if value == wanted => {}
-                Some(value) => return Err(Miss::new(format!("header {name} is {value:?}, not {wanted:?}"))),
-                None => return Err(Miss::new(format!("the answer has no header {name}"))),
-            }
-        }
-        if let Some(text) = contains.as_ref().filter(|text| !body.contains(text.as_str())) {
-            return Err(Miss::with(format!("the answer does not contain {text:?}"), &body));
-        }
-        if !json.is_empty() {
-            let value =
-                serde_json::from_slice(&got.body).map_err(|_| Miss::with("the answer is no JSON", &body))?;
-            if let Some(lack) = json::missing(&value, json) {
-                return Err(Miss::with(lack, &body));
-            }
-        }
-        Ok(format!("{url} answered {}", got.status))
-    }
-
     /// Asks once.
     pub(super) fn get(&self, get: &Get<'_>, timeout: Duration) -> Result<Got, Miss> {
         let agent = self.agent(get)?;

@@ -17,7 +17,7 @@ fn lacks(body: &Value, expect: &JsonExpect) -> Option<String> {
     let entries = match found {
         Value::Array(entries) => Some(entries.len() as u64),
         Value::Object(entries) => Some(entries.len() as u64),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     };
     match (at_least, entries) {
         (Some(wanted), Some(count)) if count < *wanted => {
@@ -37,7 +37,9 @@ fn brief(value: &Value) -> String {
     match value {
         Value::Array(entries) => format!("a list of {}", entries.len()),
         Value::Object(_) => "an object".to_owned(),
-        other => other.to_string().chars().take(80).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            value.to_string().chars().take(80).collect()
+        }
     }
 }
 

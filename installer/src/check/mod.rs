@@ -10,11 +10,14 @@
 //!
 //! What a report quotes of an answer is short and has no secrets in it, as far as they show ([`crate::redact`]).
 
+// A kind that is new must be thought of wherever kinds are told apart.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod certificate;
 mod command;
 mod http;
 mod json;
+mod kind;
 mod query;
 mod report;
 mod schedule;
@@ -26,7 +29,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chom_format::{CheckSpec, Probe, StepId};
+use chom_format::{CheckSpec, StepId};
 
 pub use report::{Report, Verdict};
 
@@ -61,6 +64,11 @@ impl Miss {
     fn with(message: impl Into<String>, evidence: &str) -> Self {
         Self { evidence: redact::snippet(evidence), ..Self::new(message) }
     }
+}
+
+/// Whether systemd is asked for it, together with all others of the kind.
+pub fn asks_systemd(spec: &CheckSpec) -> bool {
+    kind::of(&spec.probe).unit().is_some()
 }
 
 /// Checks that were red before anything was done.
@@ -138,23 +146,9 @@ impl<'a> Runner<'a> {
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Vec<Report> {
         let units = unit::Units::new(self.sys, specs, self.units.clone());
-        let ask = |spec: &CheckSpec, timeout: Duration| self.ask(spec, &units, timeout);
+        let asking = kind::Asking { sys: self.sys, http: &self.http, units: &units };
+        let ask = |spec: &CheckSpec, timeout: Duration| kind::of(&spec.probe).ask(&asking, timeout);
         schedule::run(specs, plan, &ask, progress, stop)
-    }
-
-    fn ask(&self, spec: &CheckSpec, units: &unit::Units<'_>, timeout: Duration) -> Answer {
-        match &spec.probe {
-            Probe::Http { .. } => self.http.ask(&spec.probe, timeout),
-            Probe::Tcp { address } => {
-                tcp::connect(address, timeout).map(|_| format!("{address} accepts connections"))
-            }
-            Probe::Unit { unit, dwell_s } => units.ask(unit, Duration::from_secs(u64::from(*dwell_s))),
-            Probe::Command { argv, user, exit, contains } => {
-                command::ask(self.sys, argv, user.as_ref(), *exit, contains.as_deref(), timeout)
-            }
-            Probe::Tls { address, name, min_days } => tls::ask(address, name, *min_days, timeout),
-            Probe::Query { url, expr, op, value } => query::ask(&self.http, url, expr, *op, *value, timeout),
-        }
     }
 }
 

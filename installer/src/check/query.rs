@@ -3,35 +3,57 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chom_format::UnitName;
 use chom_format::check::Op;
 use serde_json::Value;
 
-use super::http::{Client, Get};
+use super::http::Get;
+use super::kind::{Asking, CheckKind};
 use super::{Answer, Miss};
+use crate::redact;
 
-/// Asks once.
-pub(super) fn ask(http: &Client, url: &str, expr: &str, op: Op, value: f64, timeout: Duration) -> Answer {
-    let url = format!("{}/api/v1/query?query={}", url.trim_end_matches('/'), encode(expr));
-    let get = Get { url: &url, headers: &BTreeMap::new(), ca_file: None, insecure: false };
-    let answer = http.get(&get, timeout)?;
-    let body = String::from_utf8_lossy(&answer.body);
-    let json: Value = serde_json::from_str(&body)
-        .map_err(|_| Miss::with(format!("the server answered {} and no JSON", answer.status), &body))?;
-    let found = number(&json).map_err(|why| Miss::with(why, &body))?;
-    let fits = match op {
-        Op::Eq => found == value,
-        Op::Ge => found >= value,
-        Op::Le => found <= value,
-    };
-    let sign = match op {
-        Op::Eq => "==",
-        Op::Ge => ">=",
-        Op::Le => "<=",
-    };
-    if fits {
-        Ok(format!("`{expr}` is {found}"))
-    } else {
-        Err(Miss::new(format!("`{expr}` is {found}, wanted is {sign} {value}")))
+/// See [`chom_format::Probe::Query`].
+pub(super) struct QueryCheck<'a> {
+    pub(super) url: &'a str,
+    pub(super) expr: &'a str,
+    pub(super) op: Op,
+    pub(super) value: f64,
+}
+
+impl CheckKind for QueryCheck<'_> {
+    fn ask(&self, asking: &Asking<'_>, timeout: Duration) -> Answer {
+        let Self { url, expr, op, value } = *self;
+        let url = format!("{}/api/v1/query?query={}", url.trim_end_matches('/'), encode(expr));
+        let get = Get { url: &url, headers: &BTreeMap::new(), ca_file: None, insecure: false };
+        let answer = asking.http.get(&get, timeout)?;
+        let body = String::from_utf8_lossy(&answer.body);
+        let json: Value = serde_json::from_str(&body)
+            .map_err(|_| Miss::with(format!("the server answered {} and no JSON", answer.status), &body))?;
+        let found = number(&json).map_err(|why| Miss::with(why, &body))?;
+        let fits = match op {
+            Op::Eq => found == value,
+            Op::Ge => found >= value,
+            Op::Le => found <= value,
+        };
+        let sign = match op {
+            Op::Eq => "==",
+            Op::Ge => ">=",
+            Op::Le => "<=",
+        };
+        if fits {
+            Ok(format!("`{expr}` is {found}"))
+        } else {
+            Err(Miss::new(format!("`{expr}` is {found}, wanted is {sign} {value}")))
+        }
+    }
+
+    fn remedy(&self) -> String {
+        let (url, expr) = (redact::text(self.url), self.expr);
+        format!("curl -G --data-urlencode 'query={expr}' '{url}/api/v1/query'")
+    }
+
+    fn unit(&self) -> Option<&UnitName> {
+        None
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chom_format::{CheckSpec, ComponentName, Probe, Severity, StepId};
+use chom_format::{CheckSpec, ComponentName, Severity, StepId};
 use serde::{Deserialize, Serialize};
 
-use super::Answer;
+use super::{Answer, kind};
 use crate::redact;
 
 /// The end of one check.
@@ -49,7 +49,12 @@ impl Report {
         let ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         let (verdict, message, evidence, remedy) = match answer {
             Ok(seen) => (Verdict::Passed, seen.clone(), None, None),
-            Err(miss) => (Verdict::Failed, miss.message.clone(), miss.evidence.clone(), Some(remedy(spec))),
+            Err(miss) => (
+                Verdict::Failed,
+                miss.message.clone(),
+                miss.evidence.clone(),
+                Some(kind::of(&spec.probe).remedy()),
+            ),
         };
         let message = redact::text(&message);
         Self {
@@ -72,25 +77,5 @@ impl Report {
     /// Whether the transaction must be taken back because of it.
     pub fn condemns(&self) -> bool {
         self.verdict == Verdict::Failed && self.severity == Severity::Fail
-    }
-}
-
-fn remedy(spec: &CheckSpec) -> String {
-    match &spec.probe {
-        Probe::Unit { unit, .. } => format!("journalctl -u {unit} -n 50; systemctl status {unit}"),
-        Probe::Http { url, .. } => format!("curl -v '{}'", redact::text(url)),
-        Probe::Query { url, expr, .. } => {
-            format!("curl -G --data-urlencode 'query={expr}' '{}/api/v1/query'", redact::text(url))
-        }
-        Probe::Tcp { address } => match address.rsplit_once(':') {
-            Some((_, port)) => format!("ss -ltnp 'sport = :{port}'"),
-            None => "ss -ltnp".to_owned(),
-        },
-        Probe::Command { argv, .. } => format!("run it by hand: {}", redact::text(&argv.join(" "))),
-        Probe::Tls { address, name, .. } => {
-            format!(
-                "openssl s_client -connect {address} -servername {name} </dev/null | openssl x509 -noout -dates"
-            )
-        }
     }
 }

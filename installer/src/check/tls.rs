@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chom_format::UnitName;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -13,34 +14,55 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
+use super::kind::{Asking, CheckKind};
 use super::{Answer, Miss, certificate, tcp};
 
 const DAY: i64 = 86_400;
 
-/// Shakes hands once.
-pub(super) fn ask(address: &str, name: &str, min_days: u32, timeout: Duration) -> Answer {
-    let server = ServerName::try_from(name.to_owned())
-        .map_err(|_| Miss::new(format!("`{name}` is not a name that a certificate can have")))?;
-    let mut stream = tcp::connect(address, timeout)?;
-    let timeouts =
-        stream.set_read_timeout(Some(timeout)).and_then(|()| stream.set_write_timeout(Some(timeout)));
-    timeouts.map_err(|error| Miss::new(format!("{address}: {error}")))?;
-    let witness = Arc::new(Witness::new());
-    let failed =
-        |error: &dyn std::fmt::Display| Miss::new(format!("no TLS handshake with {address}: {error}"));
-    let config = ClientConfig::builder_with_provider(Arc::clone(&witness.provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed(&error))?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&witness) as Arc<dyn ServerCertVerifier>)
-        .with_no_client_auth();
-    let mut connection =
-        ClientConnection::new(Arc::new(config), server.clone()).map_err(|error| failed(&error))?;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream).map_err(|error| failed(&error))?;
+/// See [`chom_format::Probe::Tls`].
+pub(super) struct TlsCheck<'a> {
+    pub(super) address: &'a str,
+    pub(super) name: &'a str,
+    pub(super) min_days: u32,
+}
+
+impl CheckKind for TlsCheck<'_> {
+    /// Shakes hands once.
+    fn ask(&self, _: &Asking<'_>, timeout: Duration) -> Answer {
+        let Self { address, name, min_days } = *self;
+        let server = ServerName::try_from(name.to_owned())
+            .map_err(|_| Miss::new(format!("`{name}` is not a name that a certificate can have")))?;
+        let mut stream = tcp::connect(address, timeout)?;
+        let timeouts =
+            stream.set_read_timeout(Some(timeout)).and_then(|()| stream.set_write_timeout(Some(timeout)));
+        timeouts.map_err(|error| Miss::new(format!("{address}: {error}")))?;
+        let witness = Arc::new(Witness::new());
+        let failed =
+            |error: &dyn std::fmt::Display| Miss::new(format!("no TLS handshake with {address}: {error}"));
+        let config = ClientConfig::builder_with_provider(Arc::clone(&witness.provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| failed(&error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&witness) as Arc<dyn ServerCertVerifier>)
+            .with_no_client_auth();
+        let mut connection =
+            ClientConnection::new(Arc::new(config), server.clone()).map_err(|error| failed(&error))?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream).map_err(|error| failed(&error))?;
+        }
+        let der = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        judge(&der.unwrap_or_default(), &server, name, min_days, jiff::Timestamp::now().as_second())
     }
-    let der = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-    judge(&der.unwrap_or_default(), &server, name, min_days, jiff::Timestamp::now().as_second())
+
+    fn remedy(&self) -> String {
+        let Self { address, name, .. } = self;
+        let connect = format!("openssl s_client -connect {address} -servername {name} </dev/null");
+        format!("{connect} | openssl x509 -noout -dates")
+    }
+
+    fn unit(&self) -> Option<&UnitName> {
+        None
+    }
 }
 
 fn judge(der: &[u8], server: &ServerName<'_>, name: &str, min_days: u32, now: i64) -> Answer {

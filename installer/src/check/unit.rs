@@ -4,14 +4,35 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chom_format::{CheckSpec, Probe, UnitName};
+use chom_format::{CheckSpec, UnitName};
 
+use super::kind::{self, Asking, CheckKind};
 use super::{Answer, Miss};
 use crate::sys::Sys;
 use crate::systemd::{Snapshot, UnitState};
 
 // Answers of this age serve several checks.
 const FRESH: Duration = Duration::from_millis(100);
+
+/// See [`chom_format::Probe::Unit`].
+pub(super) struct UnitCheck<'a> {
+    pub(super) unit: &'a UnitName,
+    pub(super) dwell_s: u32,
+}
+
+impl CheckKind for UnitCheck<'_> {
+    fn ask(&self, asking: &Asking<'_>, _: Duration) -> Answer {
+        asking.units.ask(self.unit, Duration::from_secs(u64::from(self.dwell_s)))
+    }
+
+    fn remedy(&self) -> String {
+        format!("journalctl -u {unit} -n 50; systemctl status {unit}", unit = self.unit)
+    }
+
+    fn unit(&self) -> Option<&UnitName> {
+        Some(self.unit)
+    }
+}
 
 /// All units that the checks ask for.
 pub(super) struct Units<'a> {
@@ -30,13 +51,8 @@ struct Seen {
 impl<'a> Units<'a> {
     /// `last` is what was seen before; it serves as long as it is fresh.
     pub(super) fn new(sys: &'a dyn Sys, specs: &[CheckSpec], last: Arc<Snapshot>) -> Self {
-        let mut names: Vec<UnitName> = specs
-            .iter()
-            .filter_map(|spec| match &spec.probe {
-                Probe::Unit { unit, .. } => Some(unit.clone()),
-                _ => None,
-            })
-            .collect();
+        let mut names: Vec<UnitName> =
+            specs.iter().filter_map(|spec| kind::of(&spec.probe).unit().cloned()).collect();
         names.sort();
         names.dedup();
         Self { sys, names, seen: Mutex::new(Seen { last, ..Seen::default() }) }

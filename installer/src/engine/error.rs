@@ -120,7 +120,14 @@ impl Explain for EngineError {
             Self::Journal(JournalError::Corrupt { path, corrupt }) => {
                 HostState::Mixed(vec![format!("{path}: {corrupt}")])
             }
-            _ => HostState::Unchanged,
+            Self::Stale { .. }
+            | Self::NoSuchPosition(_)
+            | Self::Way(_)
+            | Self::Damaged { .. }
+            | Self::NoWayBack { .. }
+            | Self::Journal(_)
+            | Self::Step(_)
+            | Self::Sys(_) => HostState::Unchanged,
         }
     }
 }

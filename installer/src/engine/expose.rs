@@ -126,7 +126,9 @@ impl Engine<'_> {
             Standing::Exposed { .. } => return Ok(self.give_up(known, "it was not confirmed", message)?),
             Standing::Committed { .. } => Ending::Committed,
             Standing::RolledBack { .. } => Ending::Restored,
-            _ => Ending::Stuck,
+            Standing::Empty | Standing::Open | Standing::RollingBack { .. } | Standing::Stuck { .. } => {
+                Ending::Stuck
+            }
         };
         let open = self.reopen(known)?;
         let failure = (ending != Ending::Committed).then_some(Failure { step: None, message, hint: None });

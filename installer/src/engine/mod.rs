@@ -34,6 +34,8 @@
 //!
 //! Signals are heeded between effects, see [`crate::sys::interrupt`], until the way back begins.
 
+// A kind that is new must be thought of wherever kinds are told apart.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod backward;
 mod begin;

@@ -139,6 +139,8 @@ pub(super) fn cause(state: &State, now: &BootTime) -> String {
             format!("nobody confirmed it {before}")
         }
         Standing::Stuck { .. } => "what could not be put back is tried again".to_owned(),
-        _ => "the run was cut off".to_owned(),
+        Standing::Empty | Standing::Open | Standing::Committed { .. } | Standing::RolledBack { .. } => {
+            "the run was cut off".to_owned()
+        }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chom_format::manifest::FORMAT;
 use chom_format::sums::Sums;
-use chom_format::{BackupSpec, HostPath, Manifest, RelPath, StepSpec};
+use chom_format::{BackupSpec, HostPath, Manifest, RelPath};
 use serde::Deserialize;
 
 use super::OpenError;
+use crate::step::stated;
 
 // The kernel's own, and where our journal and originals lie: no step may write there.
 const FORBIDDEN: [&str; 5] = ["/proc", "/sys", "/dev", "/run/chom", "/var/lib/chom"];
@@ -52,15 +53,14 @@ pub(super) fn validate(
     let steps = manifest.steps();
     let ids: BTreeSet<_> = steps.iter().map(|(_, step)| &step.id).collect();
     for (_, step) in &steps {
-        for path in written(&step.spec) {
-            if path == HostPath::root() || FORBIDDEN.iter().any(|place| lies_within(&path, place)) {
+        let stated = stated(&step.spec);
+        for path in stated.writes {
+            if *path == HostPath::root() || FORBIDDEN.iter().any(|place| lies_within(path, place)) {
                 faults.push(format!("step `{}` would write to `{path}`, where no step may", step.id));
             }
         }
-        if let StepSpec::Validate(spec) = &step.spec {
-            for guard in spec.guards.iter().filter(|guard| !ids.contains(guard)) {
-                faults.push(format!("step `{}` guards `{guard}`, which is no step", step.id));
-            }
+        for guard in stated.needs.iter().filter(|guard| !ids.contains(guard)) {
+            faults.push(format!("step `{}` guards `{guard}`, which is no step", step.id));
         }
     }
     faults.sort();
@@ -70,20 +70,4 @@ pub(super) fn validate(
 
 fn lies_within(path: &HostPath, place: &str) -> bool {
     place.parse().is_ok_and(|place| path.is_within(&place))
-}
-
-// Paths that the step makes, replaces, removes or mounts over.
-fn written(spec: &StepSpec) -> Vec<HostPath> {
-    match spec {
-        StepSpec::Dir(spec) => vec![spec.path.clone()],
-        StepSpec::File(spec) => vec![spec.path.clone()],
-        StepSpec::Link(spec) => vec![spec.path.clone()],
-        StepSpec::Absent(spec) => vec![spec.path.clone()],
-        StepSpec::Release(spec) => vec![spec.dir.clone()],
-        StepSpec::Validate(spec) => vec![spec.tree.clone()],
-        StepSpec::Command(spec) => spec.touches.clone(),
-        StepSpec::Packages(_) | StepSpec::Account(_) | StepSpec::Unit(_) | StepSpec::Firewall(_) => {
-            Vec::new()
-        }
-    }
 }

@@ -11,7 +11,7 @@ mod summary;
 
 use std::path::Path;
 
-use chom_format::{HostPath, Manifest, StepId, StepSpec, UnitName};
+use chom_format::{HostPath, Manifest, StepId, UnitName};
 use serde::Serialize;
 
 use crate::step::{self, Context, Decision, Entry, Planned, StepError};
@@ -95,7 +95,7 @@ impl Plan {
         let mut upcoming = context.clone();
         let mut steps = Vec::new();
         for entry in entries {
-            if matches!(entry.spec, StepSpec::Unit(_))
+            if step::stated(&entry.spec).unit.is_some()
                 && let Some(asked) = asked.take()
             {
                 context.units = asked()?.into();
@@ -187,17 +187,12 @@ fn decide(sys: &dyn Sys, entry: &Entry, context: &Context) -> Result<Planned, St
 
 // Directories, packages and accounts may be anybody's; the very bytes of a bundle are nobody else's.
 fn is_found(entry: &Entry, planned: &Planned) -> bool {
-    matches!(entry.spec, StepSpec::File(_) | StepSpec::Release(_))
-        && matches!(planned.decision, Decision::Keep { .. })
+    step::stated(&entry.spec).brings_bytes && matches!(planned.decision, Decision::Keep { .. })
 }
 
 /// The units that steps are about.
 pub fn units(entries: &[Entry]) -> Vec<UnitName> {
-    let unit = |entry: &Entry| match &entry.spec {
-        StepSpec::Unit(spec) => Some(spec.unit.clone()),
-        _ => None,
-    };
-    entries.iter().filter_map(unit).collect()
+    entries.iter().filter_map(|entry| step::stated(&entry.spec).unit.cloned()).collect()
 }
 
 #[cfg(test)]

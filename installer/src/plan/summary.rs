@@ -1,9 +1,9 @@
 //! What becomes of each unit of the bundle, the ones that are left alone among them.
 
-use chom_format::{StepSpec, UnitName};
+use chom_format::UnitName;
 use serde::Serialize;
 
-use crate::step::{Decision, Detail, Entry, Planned, Run};
+use crate::step::{Decision, Detail, Entry, Planned, Run, stated};
 
 /// One unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,12 +46,10 @@ impl Fate {
 
 /// The units of a plan. `planned` are the decisions for `entries`, one for one.
 pub(super) fn fates(entries: &[Entry], planned: &[Planned]) -> Vec<UnitFate> {
-    let fate = |(entry, planned): (&Entry, &Planned)| match &entry.spec {
-        StepSpec::Unit(spec) => {
-            let (fate, why) = of(&planned.decision);
-            Some(UnitFate { unit: spec.unit.clone(), fate, why })
-        }
-        _ => None,
+    let fate = |(entry, planned): (&Entry, &Planned)| {
+        let unit = stated(&entry.spec).unit?.clone();
+        let (fate, why) = of(&planned.decision);
+        Some(UnitFate { unit, fate, why })
     };
     entries.iter().zip(planned).filter_map(fate).collect()
 }
@@ -63,7 +61,7 @@ fn of(decision: &Decision) -> (Fate, Vec<String>) {
         Decision::Change(change) => {
             let run = match &change.detail {
                 Detail::Unit(planned) => planned.run,
-                _ => None,
+                Detail::None | Detail::Packages { .. } | Detail::Account { .. } | Detail::Firewall(_) => None,
             };
             let fate = match run {
                 None => Fate::LeftAlone,

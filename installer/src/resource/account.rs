@@ -223,7 +223,9 @@ fn content(sys: &dyn Sys, store: &Store, state: &PathState) -> Result<Option<Str
         PathState::File { sha256, .. } => {
             Ok(Some(String::from_utf8_lossy(&store.read(sys, sha256)?).into_owned()))
         }
-        _ => Ok(None),
+        PathState::Absent | PathState::Dir { .. } | PathState::Link { .. } | PathState::Special { .. } => {
+            Ok(None)
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! effect on it, and after a failure restores all of them in the reverse order of saving. Restoring is
 //! idempotent: it looks at what is there now and decides, so it can be cut off and begun again.
 
+// A kind that is new must be thought of wherever kinds are told apart.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod account;
 mod attic;

@@ -217,7 +217,11 @@ impl PathResource<'_> {
                     sys.effect(&Effect::SetAttrs { path, attrs })?;
                 }
                 _ if attic::give_inode_back(sys, store, path, before)? => {}
-                _ => {
+                PathState::Absent
+                | PathState::File { .. }
+                | PathState::Dir { .. }
+                | PathState::Link { .. }
+                | PathState::Special { .. } => {
                     let object = store.object(sha256)?;
                     let source = Source::Host { path: &object, sha256: *sha256 };
                     sys.effect(&Effect::Write { path, source, attrs })?;

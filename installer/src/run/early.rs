@@ -6,10 +6,10 @@
 
 use std::thread;
 
-use chom_format::{CheckSpec, Probe};
+use chom_format::CheckSpec;
 
 use super::Session;
-use crate::check::{Report, Runner};
+use crate::check::{self, Report, Runner};
 use crate::open::Bundle;
 use crate::transaction::Installed;
 
@@ -23,7 +23,7 @@ pub(super) fn beside<T>(
     if installed.is_none_or(|installed| installed.bytes != bundle.manifest_bytes()) {
         return (work(), Vec::new());
     }
-    let asks = |spec: &&CheckSpec| !matches!(spec.probe, Probe::Unit { .. });
+    let asks = |spec: &&CheckSpec| !check::asks_systemd(spec);
     let specs: Vec<CheckSpec> = bundle.manifest().checks.iter().filter(asks).cloned().collect();
     let (done, mut reports) = thread::scope(|scope| {
         let asked = scope.spawn(|| Runner::new(&session.sys).once(&specs));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chom_format::{CheckSpec, HostPath, StepId, StepSpec};
+use chom_format::{CheckSpec, HostPath, StepId};
 
 use super::detach::{self, Ticket};
 use super::session::{this_program, who};
@@ -323,20 +323,8 @@ fn tasks<'a>(entries: &'a [Entry], plan: &Plan) -> Vec<Task<'a>> {
             step: &*entry.step,
             change: change.clone(),
             seen: planned.seen.clone(),
-            deadline: deadline(&entry.spec),
+            deadline: step::stated(&entry.spec).deadline,
         })
     };
     plan.steps.iter().filter_map(task).collect()
-}
-
-// What a step may take at most, before the run turns back. Programs that it runs have limits of their own.
-fn deadline(spec: &StepSpec) -> Duration {
-    const USUAL: Duration = Duration::from_secs(300);
-    match spec {
-        StepSpec::Packages(_) => Duration::from_secs(1800),
-        StepSpec::Unit(spec) => USUAL.max(Duration::from_secs(u64::from(spec.timeout_s) * 4)),
-        StepSpec::Command(spec) => USUAL.max(Duration::from_secs(u64::from(spec.timeout_s) * 2)),
-        StepSpec::Validate(spec) => USUAL.max(Duration::from_secs(u64::from(spec.timeout_s) * 2)),
-        _ => USUAL,
-    }
 }

@@ -3,6 +3,7 @@
 use chom_format::HostPath;
 use chom_format::step::AbsentSpec;
 
+use super::kind::{Stated, USUAL};
 use super::place::{change, in_the_way, kind};
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
 use crate::resource::Resource;
@@ -10,6 +11,18 @@ use crate::sys::{Effect, PathState, Sys, look};
 
 /// See [`AbsentSpec`].
 pub(super) struct AbsentStep(pub AbsentSpec);
+
+/// See [`Stated`].
+pub(super) fn stated(spec: &AbsentSpec) -> Stated<'_> {
+    Stated {
+        deadline: USUAL,
+        owns: Vec::new(),
+        writes: vec![&spec.path],
+        unit: None,
+        needs: &[],
+        brings_bytes: false,
+    }
+}
 
 impl Step for AbsentStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
@@ -23,7 +36,9 @@ impl Step for AbsentStep {
             PathState::Absent => Decision::Keep { why: "not there".to_owned() },
             PathState::File { size, .. } => gone(path.to_string(), vec![format!("-a file of {size} bytes")]),
             PathState::Link { target, .. } => gone(path.to_string(), vec![format!("-a link to {target}")]),
-            other => in_the_way(path, &other, "nothing"),
+            other @ (PathState::Dir { .. } | PathState::Special { .. }) => {
+                in_the_way(path, &other, "nothing")
+            }
         })
     }
 
@@ -38,7 +53,7 @@ impl Step for AbsentStep {
             PathState::File { .. } | PathState::Link { .. } => {
                 sys.effect(&Effect::Remove { path })?;
             }
-            other => {
+            other @ (PathState::Dir { .. } | PathState::Special { .. }) => {
                 let what = format!("{path} is {}, and only a file or a link is removed", kind(&other));
                 return Err(StepError::Refused { what, hint: None });
             }

@@ -3,6 +3,7 @@
 use chom_format::AccountName;
 use chom_format::step::AccountSpec;
 
+use super::kind::{Stated, USUAL};
 use super::owners::{Group, Owners, User};
 use super::{Change, Context, Decision, Detail, Step, StepError, Undo};
 use crate::resource::Resource;
@@ -14,6 +15,18 @@ const FIRST_PERSON: u32 = 1000;
 
 /// See [`AccountSpec`].
 pub(super) struct AccountStep(pub AccountSpec);
+
+/// See [`Stated`].
+pub(super) fn stated(_: &AccountSpec) -> Stated<'_> {
+    Stated {
+        deadline: USUAL,
+        owns: Vec::new(),
+        writes: Vec::new(),
+        unit: None,
+        needs: &[],
+        brings_bytes: false,
+    }
+}
 
 impl Step for AccountStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {

@@ -5,6 +5,7 @@ use chom_format::StepId;
 use chom_format::step::CommandSpec;
 use std::time::Duration;
 
+use super::kind::{Stated, usual_or};
 use super::{Change, Context, Decision, Detail, Step, StepError, Undo};
 use crate::redact;
 use crate::resource::Resource;
@@ -16,6 +17,18 @@ pub(super) struct CommandStep {
     pub id: StepId,
     /// What to run.
     pub spec: CommandSpec,
+}
+
+/// See [`Stated`].
+pub(super) fn stated(spec: &CommandSpec) -> Stated<'_> {
+    Stated {
+        deadline: usual_or(2, spec.timeout_s),
+        owns: Vec::new(),
+        writes: spec.touches.iter().collect(),
+        unit: None,
+        needs: &[],
+        brings_bytes: false,
+    }
 }
 
 impl Step for CommandStep {

@@ -3,6 +3,7 @@
 use chom_format::HostPath;
 use chom_format::step::DirSpec;
 
+use super::kind::{Stated, USUAL};
 use super::owners::Owners;
 use super::place::{attr_lines, change, fresh, in_the_way, parent_is_missing};
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
@@ -11,6 +12,18 @@ use crate::sys::{Attrs, Effect, PathState, Sys, look};
 
 /// See [`DirSpec`].
 pub(super) struct DirStep(pub DirSpec);
+
+/// See [`Stated`].
+pub(super) fn stated(spec: &DirSpec) -> Stated<'_> {
+    Stated {
+        deadline: USUAL,
+        owns: vec![&spec.path],
+        writes: vec![&spec.path],
+        unit: None,
+        needs: &[],
+        brings_bytes: false,
+    }
+}
 
 impl Step for DirStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
@@ -27,7 +40,9 @@ impl Step for DirStep {
                 lines if lines.is_empty() => return Ok(Decision::Keep { why: "same mode and owner".into() }),
                 lines => ("set", lines),
             },
-            other => return Ok(in_the_way(&spec.path, &other, "a directory")),
+            other @ (PathState::File { .. } | PathState::Link { .. } | PathState::Special { .. }) => {
+                return Ok(in_the_way(&spec.path, &other, "a directory"));
+            }
         };
         let summary = format!("directory {}", spec.path);
         Ok(Decision::Change(change(verb, summary, &spec.path, Upcoming::Dir, diff)))

@@ -4,6 +4,7 @@ use std::io::Read as _;
 
 use chom_format::step::FileSpec;
 
+use super::kind::{Stated, USUAL};
 use super::owners::Owners;
 use super::place::{attr_lines, change, fresh, in_the_way, kind, parent_is_missing};
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
@@ -16,6 +17,18 @@ const LONGEST_TEXT: usize = 256 * 1024;
 
 /// See [`FileSpec`].
 pub(super) struct FileStep(pub FileSpec);
+
+/// See [`Stated`].
+pub(super) fn stated(spec: &FileSpec) -> Stated<'_> {
+    Stated {
+        deadline: USUAL,
+        owns: vec![&spec.path],
+        writes: vec![&spec.path],
+        unit: None,
+        needs: &[],
+        brings_bytes: true,
+    }
+}
 
 impl Step for FileStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
@@ -37,7 +50,9 @@ impl Step for FileStep {
             PathState::File { attrs, .. } => ("replace", lines(&attrs)),
             PathState::Absent => ("create", vec![format!("mode {}, owner {wanted}", spec.mode)]),
             PathState::Link { target, .. } => ("replace", vec![format!("it was a link to {target}")]),
-            other => return Ok(in_the_way(&spec.path, &other, "a file")),
+            other @ (PathState::Dir { .. } | PathState::Special { .. }) => {
+                return Ok(in_the_way(&spec.path, &other, "a file"));
+            }
         };
         if verb != "set" {
             diff.extend(self.content_diff(sys, context)?);

@@ -5,6 +5,7 @@
 use chom_format::HostPath;
 use chom_format::step::LinkSpec;
 
+use super::kind::{Stated, USUAL};
 use super::place::{change, in_the_way, parent_is_missing};
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
 use crate::resource::{Resource, take_away, walk};
@@ -13,6 +14,18 @@ use crate::transaction::Files;
 
 /// See [`LinkSpec`].
 pub(super) struct LinkStep(pub LinkSpec);
+
+/// See [`Stated`].
+pub(super) fn stated(spec: &LinkSpec) -> Stated<'_> {
+    Stated {
+        deadline: USUAL,
+        owns: vec![&spec.path],
+        writes: vec![&spec.path],
+        unit: None,
+        needs: &[],
+        brings_bytes: false,
+    }
+}
 
 impl Step for LinkStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
@@ -39,7 +52,10 @@ impl Step for LinkStep {
         let path = self.0.path.clone();
         Ok(vec![match look(sys, &path)? {
             PathState::Dir { .. } => Resource::Folder { path },
-            _ => Resource::Path { path, data: false },
+            PathState::Absent
+            | PathState::File { .. }
+            | PathState::Link { .. }
+            | PathState::Special { .. } => Resource::at(path),
         }])
     }
 
@@ -49,7 +65,10 @@ impl Step for LinkStep {
             // Packages that were installed since the plan was made may have left exactly this link.
             PathState::Link { target, .. } if target == spec.target => return Ok(()),
             PathState::Dir { .. } => take_away(sys, &spec.path)?,
-            _ => {}
+            PathState::Absent
+            | PathState::File { .. }
+            | PathState::Link { .. }
+            | PathState::Special { .. } => {}
         }
         sys.effect(&Effect::MakeLink { path: &spec.path, target: &spec.target, attrs: None })?;
         Ok(())

@@ -1,6 +1,8 @@
 //! Steps: forward only. A step says what it touches, decides by looking, and applies. It never undoes
 //! itself: the engine restores the resources that it named.
 
+// A kind that is new must be thought of wherever kinds are told apart.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod absent;
 mod account;
@@ -9,6 +11,7 @@ mod detail;
 mod dir;
 mod file;
 mod firewall;
+mod kind;
 mod link;
 mod owners;
 mod packages;
@@ -19,6 +22,7 @@ mod validate;
 
 pub use detail::{Detail, FirewallMove, PackageMove, Run, UnitMove};
 pub(crate) use firewall::{SshPorts, is_tagged, list_ports};
+pub(crate) use kind::stated;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

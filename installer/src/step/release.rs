@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chom_format::step::{ReleaseFile, ReleaseSpec};
 use chom_format::{HostPath, Mode, RelPath};
 
+use super::kind::{Stated, USUAL};
 use super::owners::{Owners, Owning};
 use super::place::{attr_lines, fresh, in_the_way, kind, parent_is_missing};
 use super::{Change, Context, Decision, Detail, Step, StepError, Undo, Upcoming};
@@ -19,6 +20,18 @@ const DIR_MODE: u32 = 0o755;
 
 /// See [`ReleaseSpec`].
 pub(super) struct ReleaseStep(pub ReleaseSpec);
+
+/// See [`Stated`].
+pub(super) fn stated(spec: &ReleaseSpec) -> Stated<'_> {
+    Stated {
+        deadline: USUAL,
+        owns: vec![&spec.dir],
+        writes: vec![&spec.dir],
+        unit: None,
+        needs: &[],
+        brings_bytes: true,
+    }
+}
 
 impl Step for ReleaseStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
@@ -36,7 +49,9 @@ impl Step for ReleaseStep {
                 }
                 lines => ("repair", lines),
             },
-            other => return Ok(in_the_way(&spec.dir, &other, "a release")),
+            other @ (PathState::File { .. } | PathState::Link { .. } | PathState::Special { .. }) => {
+                return Ok(in_the_way(&spec.dir, &other, "a release"));
+            }
         };
         Ok(Decision::Change(self.change(verb, diff)))
     }
@@ -61,7 +76,7 @@ impl Step for ReleaseStep {
                 sys.effect(&Effect::Rename { from: &temporary, to: &self.0.dir })?;
             }
             PathState::Dir { .. } => self.repair(sys, context, &owners, ids)?,
-            other => {
+            other @ (PathState::File { .. } | PathState::Link { .. } | PathState::Special { .. }) => {
                 let what = format!("{} is {}, and a release is to be there", self.0.dir, kind(&other));
                 return Err(StepError::Refused { what, hint: None });
             }
@@ -159,7 +174,7 @@ impl ReleaseStep {
                 PathState::Absent => {
                     sys.effect(&Effect::MakeDir { path: &path, attrs: &dir_attrs })?;
                 }
-                other => {
+                other @ (PathState::File { .. } | PathState::Link { .. } | PathState::Special { .. }) => {
                     let what = format!("{path} is {}, and a directory is to be there", kind(&other));
                     return Err(StepError::Refused { what, hint: None });
                 }

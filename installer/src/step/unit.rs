@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use chom_format::step::UnitSpec;
 use chom_format::{Digest, HostPath};
 
+use super::kind::{Stated, usual_or};
 use super::{Change, Context, Decision, Detail, Run, Step, StepError, Undo, UnitMove};
 use crate::redact;
 use crate::resource::Resource;
@@ -33,6 +34,18 @@ struct Inputs {
     restart: Vec<String>,
     /// Needs a reload.
     reload: Vec<String>,
+}
+
+/// See [`Stated`].
+pub(super) fn stated(spec: &UnitSpec) -> Stated<'_> {
+    Stated {
+        deadline: usual_or(4, spec.timeout_s),
+        owns: Vec::new(),
+        writes: Vec::new(),
+        unit: Some(&spec.unit),
+        needs: &[],
+        brings_bytes: false,
+    }
 }
 
 impl Step for UnitStep {

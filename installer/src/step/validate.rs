@@ -11,6 +11,7 @@ use chom_format::step::ValidateSpec;
 use chom_format::{HostPath, StepId, StepSpec};
 
 use super::command::{shown, words};
+use super::kind::{Stated, usual_or};
 use super::owners::Owners;
 use super::{Change, Context, Decision, Detail, Step, StepError, Undo};
 use crate::resource::Resource;
@@ -25,6 +26,18 @@ pub(super) struct ValidateStep {
     pub spec: ValidateSpec,
     /// The guarded steps, as specs to lay over the tree and as steps that know whether they change anything.
     pub guarded: Vec<(StepId, StepSpec, Box<dyn Step>)>,
+}
+
+/// See [`Stated`].
+pub(super) fn stated(spec: &ValidateSpec) -> Stated<'_> {
+    Stated {
+        deadline: usual_or(2, spec.timeout_s),
+        owns: Vec::new(),
+        writes: vec![&spec.tree],
+        unit: None,
+        needs: &spec.guards,
+        brings_bytes: false,
+    }
 }
 
 impl Step for ValidateStep {
@@ -123,6 +136,16 @@ fn laid(
         StepSpec::Absent(absent) if absent.path.is_within(tree) => {
             Some(Laid::Absent { path: path(&absent.path) })
         }
-        _ => None,
+        StepSpec::Packages(_)
+        | StepSpec::Account(_)
+        | StepSpec::Dir(_)
+        | StepSpec::Release(_)
+        | StepSpec::File(_)
+        | StepSpec::Link(_)
+        | StepSpec::Absent(_)
+        | StepSpec::Unit(_)
+        | StepSpec::Command(_)
+        | StepSpec::Firewall(_)
+        | StepSpec::Validate(_) => None,
     })
 }

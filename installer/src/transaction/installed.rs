@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use chom_format::exit::Explain;
-use chom_format::{Digest, Exit, HostPath, HostState, Manifest, StepId, StepSpec};
+use chom_format::{Digest, Exit, HostPath, HostState, Manifest, StepId};
 
 use super::{Files, Known, Way};
 use crate::open::{OpenError, read_manifest};
+use crate::step::stated;
 use crate::sys::{Sys, bytes_of};
 
 /// What is installed.
@@ -78,14 +79,8 @@ pub fn installed(sys: &dyn Sys, files: &Files, known: &[Known]) -> Result<Option
 impl Installed {
     /// Paths that are ours by it.
     pub fn paths(&self) -> BTreeSet<HostPath> {
-        let path = |spec: &StepSpec| match spec {
-            StepSpec::File(spec) => Some(spec.path.clone()),
-            StepSpec::Link(spec) => Some(spec.path.clone()),
-            StepSpec::Dir(spec) => Some(spec.path.clone()),
-            StepSpec::Release(spec) => Some(spec.dir.clone()),
-            _ => None,
-        };
-        self.manifest.steps().iter().filter_map(|(_, step)| path(&step.spec)).collect()
+        let steps = self.manifest.steps();
+        steps.iter().flat_map(|(_, step)| stated(&step.spec).owns).cloned().collect()
     }
 
     /// Checks that the host has passed with it.

@@ -192,7 +192,7 @@ fn changed(was: &Entry, is: Option<&Entry>) -> bool {
     let Some(is) = is else { return true };
     match was.kind {
         Kind::File => !was.is_same_file(is),
-        _ => !was.looks_like(is),
+        Kind::Dir | Kind::Link | Kind::Fifo | Kind::Socket | Kind::Block | Kind::Char => !was.looks_like(is),
     }
 }
 

@@ -148,7 +148,9 @@ impl Undo<'_> {
                     self.flush(&mut ops)?;
                     self.put_away(path)?;
                 }
-                _ => ops.push(Op::Remove((*path).clone())),
+                Kind::File | Kind::Link | Kind::Fifo | Kind::Socket | Kind::Block | Kind::Char => {
+                    ops.push(Op::Remove((*path).clone()));
+                }
             }
         }
         self.flush(&mut ops)
@@ -213,7 +215,7 @@ impl Undo<'_> {
                         ops.push(Op::Link((*path).clone(), target, was.attrs.clone()));
                     }
                 }
-                kind => {
+                kind @ (Kind::Fifo | Kind::Socket | Kind::Block | Kind::Char) => {
                     if now.as_ref().is_none_or(|now| !was.looks_like(now)) {
                         self.problems.push(format!("{path} was a {kind:?}").to_lowercase());
                     }

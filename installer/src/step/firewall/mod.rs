@@ -12,6 +12,7 @@ use chom_format::HostPath;
 use chom_format::step::{FirewallSpec, Proto, Rule};
 
 use super::command::words;
+use super::kind::{Stated, USUAL};
 use super::{Change, Context, Decision, Detail, FirewallMove, Step, StepError};
 use crate::resource::Resource;
 use crate::sys::{Command, Effect, Sys};
@@ -21,6 +22,18 @@ pub(crate) use ufw::is_tagged;
 
 /// See [`FirewallSpec`].
 pub(super) struct FirewallStep(pub FirewallSpec);
+
+/// See [`Stated`].
+pub(super) fn stated(_: &FirewallSpec) -> Stated<'_> {
+    Stated {
+        deadline: USUAL,
+        owns: Vec::new(),
+        writes: Vec::new(),
+        unit: None,
+        needs: &[],
+        brings_bytes: false,
+    }
+}
 
 impl Step for FirewallStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
@@ -53,10 +66,7 @@ impl Step for FirewallStep {
 }
 
 fn planned(change: &Change) -> FirewallMove {
-    match &change.detail {
-        Detail::Firewall(planned) => planned.clone(),
-        _ => FirewallMove::default(),
-    }
+    if let Detail::Firewall(planned) = &change.detail { planned.clone() } else { FirewallMove::default() }
 }
 
 fn shown_rule(rule: &Rule) -> String {

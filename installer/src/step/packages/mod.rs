@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use chom_format::step::{Deb, PackagesSpec};
 use chom_format::{Digest, HostPath, PackageName};
 
+use super::kind::Stated;
 use super::{Change, Context, Decision, Detail, PackageMove, Step, StepError, Undo};
 use crate::dpkg::{self, Status, version};
 use crate::resource::Resource;
@@ -25,9 +26,23 @@ use crate::sys::{Sys, named};
 
 const LOCK_DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(500);
+/// Packages have scripts, and those take their time.
+const LONGEST: Duration = Duration::from_secs(1800);
 
 /// See [`PackagesSpec`].
 pub(super) struct PackagesStep(pub PackagesSpec);
+
+/// See [`Stated`].
+pub(super) fn stated(_: &PackagesSpec) -> Stated<'_> {
+    Stated {
+        deadline: LONGEST,
+        owns: Vec::new(),
+        writes: Vec::new(),
+        unit: None,
+        needs: &[],
+        brings_bytes: false,
+    }
+}
 
 impl Step for PackagesStep {
     fn decide(&self, sys: &dyn Sys, context: &Context) -> Result<Decision, StepError> {
@@ -174,10 +189,7 @@ fn as_found(sys: &dyn Sys) -> Result<Option<Digest>, StepError> {
 }
 
 fn moves(change: &Change) -> Vec<PackageMove> {
-    match &change.detail {
-        Detail::Packages { moves, .. } => moves.clone(),
-        _ => Vec::new(),
-    }
+    if let Detail::Packages { moves, .. } = &change.detail { moves.clone() } else { Vec::new() }
 }
 
 fn refused(decision: Decision) -> StepError {
