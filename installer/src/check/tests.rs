@@ -58,6 +58,9 @@ impl Sys for Programs {
     fn count(&self, _: &HostPath) -> Result<usize, SysError> {
         Ok(0)
     }
+    fn is_private(&self, _: &HostPath) -> Result<bool, SysError> {
+        Ok(true)
+    }
     fn is_immutable(&self, _: &HostPath) -> bool {
         false
     }

@@ -83,6 +83,10 @@ impl Sys for Guard<'_> {
         self.sys.is_temporary(name)
     }
 
+    fn is_private(&self, dir: &HostPath) -> Result<bool, SysError> {
+        self.sys.is_private(dir)
+    }
+
     fn is_immutable(&self, path: &HostPath) -> bool {
         self.sys.is_immutable(path)
     }

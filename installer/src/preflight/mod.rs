@@ -22,6 +22,7 @@ mod startable;
 mod systemd;
 mod targets;
 mod transaction;
+mod writers;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -94,6 +95,7 @@ pub fn plan(request: &Request<'_>, plan: Option<&Plan>) -> Findings {
         findings.push(space::check(&plan.room));
         findings.push(targets::writable(request.sys, &plan.steps));
         findings.extend(targets::behind_links(request.sys, &plan.steps));
+        findings.extend(writers::check(request.sys, request.manifest));
         findings.extend(targets::in_the_way(request.sys, &plan.steps, request.ours));
     }
     findings.push(packages::check(request.sys, plan));

@@ -85,6 +85,10 @@ pub trait Sys: Sync {
     /// Whether a name is one of those that were announced.
     fn is_temporary(&self, name: &str) -> bool;
 
+    /// Whether a directory, or the nearest one above it, and all above that are root's alone: nobody else can exchange what is
+    /// made there.
+    fn is_private(&self, dir: &HostPath) -> Result<bool, SysError>;
+
     /// Whether a path is immutable or append-only (`chattr +i`, `+a`), which not even root can write through. What cannot be
     /// asked is not.
     fn is_immutable(&self, path: &HostPath) -> bool;

@@ -204,6 +204,10 @@ impl Sys for FaultSys {
         self.inner.is_temporary(name)
     }
 
+    fn is_private(&self, dir: &HostPath) -> Result<bool, SysError> {
+        self.inner.is_private(dir)
+    }
+
     fn is_immutable(&self, path: &HostPath) -> bool {
         self.inner.is_immutable(path)
     }

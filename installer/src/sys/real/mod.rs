@@ -266,6 +266,17 @@ impl Sys for RealSys {
         Ok(None)
     }
 
+    fn is_private(&self, dir: &HostPath) -> Result<bool, SysError> {
+        let mut nearest = dir.clone();
+        loop {
+            match (self.directory(&nearest)?, nearest.parent()) {
+                (Some(dir), _) => return Ok(dir.is_roots()),
+                (None, Some(parent)) => nearest = parent,
+                (None, None) => return Ok(false),
+            }
+        }
+    }
+
     fn is_immutable(&self, path: &HostPath) -> bool {
         let place = self.find(path).ok().flatten();
         place.is_some_and(|place| place.look().ok().flatten().is_some_and(|found| found.is_immutable))
