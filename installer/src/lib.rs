@@ -10,6 +10,8 @@
 //! forward. `engine` knows neither kind: it saves, announces, runs, and restores. All of them touch the
 //! host through one door, [`sys::Sys`].
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make hosts of their own"))]
+
 pub mod backup;
 pub mod caller;
 pub mod check;

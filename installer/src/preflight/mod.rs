@@ -76,7 +76,7 @@ pub fn host(request: &Request<'_>) -> Findings {
     findings.push(machine::release(&manifest.host, facts));
     findings.push(machine::architecture(&manifest.host, facts));
     if request.running() {
-        findings.push(systemd::booted());
+        findings.push(systemd::booted(request.sys));
     }
     findings.push(machine::processors(&manifest.requires, facts));
     findings.push(machine::memory(&manifest.requires, facts));

@@ -1,14 +1,13 @@
 //! Is systemd the first process, and up?
 
-use std::path::Path;
-
 use super::Finding;
-use crate::sys::{Command, Sys};
+use crate::sys::{Command, Kind, Sys, named};
 
 /// Whether systemd is there at all, which is no question to it.
-pub(super) fn booted() -> Finding {
+pub(super) fn booted(sys: &dyn Sys) -> Finding {
     // What sd_booted(3) looks at.
-    if Path::new("/run/systemd/system").is_dir() {
+    let found = named("/run/systemd/system").and_then(|path| sys.meta(&path));
+    if found.is_ok_and(|found| found.is_some_and(|meta| meta.kind == Kind::Dir)) {
         return Finding::pass("systemd", "is the host's first process");
     }
     Finding::fail(

@@ -80,7 +80,7 @@ pub(super) fn start(
 ) -> Result<Outcome, RunError> {
     let bundle = match source {
         BundleSource::Folder(path) | BundleSource::Tarball(path) => {
-            path.canonicalize().map_err(SysError::io("find", path.display()))?
+            std::path::absolute(path).map_err(SysError::io("find", path.display()))?
         }
         BundleSource::Stdin => return Err(RunError::CannotDetach),
     };

@@ -8,6 +8,11 @@
 //! Invariant: nothing is written but to what was mounted here, reached by its descriptor. The directory that is hidden may
 //! be another account's, and its name may lead elsewhere in the next moment.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what is written is in memory that was mounted here, reached by its descriptor"
+)]
+
 mod lay;
 
 use std::ffi::OsStr;

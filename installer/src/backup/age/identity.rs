@@ -41,6 +41,7 @@ pub enum IdentityError {
 
 impl Identity {
     /// All identities of a file as `age-keygen` writes it.
+    #[allow(clippy::disallowed_methods, reason = "the operator has named it")]
     pub fn from_file(path: &Path) -> Result<Vec<Self>, IdentityError> {
         let wrong = |source| IdentityError::Read { path: path.to_path_buf(), source };
         let mut text = String::new();

@@ -4,7 +4,7 @@
 //! well. To run dpkg, the second is given up and the first is kept, as apt does it: dpkg is told so, and everybody else
 //! goes on waiting for the first.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use crate::dpkg;
-use crate::sys::{Command, Effect, Kind, Output, Sys, SysError, named};
+use crate::sys::{Access, Command, Effect, Kind, Output, Sys, SysError, named, open_own};
 
 const FRONTEND: &str = "/var/lib/dpkg/lock-frontend";
 const DATABASE: &str = "/var/lib/dpkg/lock";
@@ -54,7 +54,7 @@ fn held(sys: &dyn Sys, text: &str, deadline: Instant) -> Result<Option<File>, Sy
     if sys.root() != Path::new("/") || sys.meta(&path)?.is_none_or(|meta| meta.kind != Kind::File) {
         return Ok(None);
     }
-    let file = OpenOptions::new().read(true).write(true).open(text).map_err(SysError::io("open", text))?;
+    let Some(file) = open_own(sys.root(), &path, Access::Lock)? else { return Ok(None) };
     while !lock(&file) {
         if Instant::now() >= deadline {
             let holder = dpkg::holder(sys)?;
