@@ -97,6 +97,9 @@ pub struct RedisSource {
     /// Its port on the loopback address.
     #[serde(default = "redis_port")]
     pub port: u16,
+    /// Its directory. What it says of itself is not believed: whoever answers there could name any.
+    #[serde(default = "redis_dir")]
+    pub dir: HostPath,
     /// A file on the host with its password, or with a line `requirepass ...`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<HostPath>,
@@ -119,6 +122,10 @@ fn postgresql_port() -> u16 {
 
 fn mariadb_socket() -> HostPath {
     "/run/mysqld/mysqld.sock".parse().unwrap_or_else(|_| HostPath::root())
+}
+
+fn redis_dir() -> HostPath {
+    "/var/lib/redis".parse().unwrap_or_else(|_| HostPath::root())
 }
 
 fn redis_port() -> u16 {

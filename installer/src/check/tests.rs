@@ -61,6 +61,9 @@ impl Sys for Programs {
     fn is_private(&self, _: &HostPath) -> Result<bool, SysError> {
         Ok(true)
     }
+    fn owned(&self, _: Option<u32>, _: Option<u32>, _: &[&str], _: usize) -> Result<Vec<String>, SysError> {
+        Ok(Vec::new())
+    }
     fn is_immutable(&self, _: &HostPath) -> bool {
         false
     }

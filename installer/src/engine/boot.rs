@@ -21,7 +21,7 @@ use chom_format::HostPath;
 use super::{Engine, Open};
 use crate::journal::State;
 use crate::resource::{Pass, Resource, private, remove_tree};
-use crate::sys::{Attrs, Command, Effect, Kind, Source, Sys, SysError, named};
+use crate::sys::{Attrs, Command, Effect, Kind, Of, Source, Sys, SysError, named};
 
 pub(super) const NAME: &str = "chom-recover.service";
 const LINKS: &str = "multi-user.target.wants";
@@ -224,7 +224,7 @@ impl Engine<'_> {
         let mut effects = Vec::new();
         for (path, attrs) in times {
             if self.sys.meta(path)?.is_some_and(|meta| meta.mtime != attrs.mtime) {
-                effects.push(Effect::SetAttrs { path, attrs });
+                effects.push(Effect::SetAttrs { path, attrs, of: Of::Dir });
             }
         }
         if effects.is_empty() { Ok(()) } else { self.sys.effect(&Effect::Batch(&effects)).map(drop) }

@@ -87,6 +87,16 @@ impl Sys for Guard<'_> {
         self.sys.is_private(dir)
     }
 
+    fn owned(
+        &self,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        skipped: &[&str],
+        most: usize,
+    ) -> Result<Vec<String>, SysError> {
+        self.sys.owned(uid, gid, skipped, most)
+    }
+
     fn is_immutable(&self, path: &HostPath) -> bool {
         self.sys.is_immutable(path)
     }

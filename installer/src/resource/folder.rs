@@ -12,7 +12,7 @@ use super::{
     Declared, Fingerprint, Resource, ResourceHandler, Restored, Saved, Store, attic, from_value, to_value,
     tree,
 };
-use crate::sys::{Attrs, Effect, Kind, PathState, Stamp, Sys, SysError, state_of};
+use crate::sys::{Attrs, Effect, Kind, Of, PathState, Stamp, Sys, SysError, state_of};
 
 pub(super) struct FolderResource<'a> {
     pub(super) path: &'a HostPath,
@@ -208,7 +208,8 @@ fn build(
     for (path, mtime) in folder.mtimes.iter().rev() {
         let path = place(path)?;
         if let Some(attrs) = sys.attrs(&path)?.filter(|attrs| attrs.mtime != *mtime) {
-            sys.effect(&Effect::SetAttrs { path: &path, attrs: &Attrs { mtime: *mtime, ..attrs } })?;
+            let attrs = Attrs { mtime: *mtime, ..attrs };
+            sys.effect(&Effect::SetAttrs { path: &path, attrs: &attrs, of: Of::Dir })?;
         }
     }
     Ok(())

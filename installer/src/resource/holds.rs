@@ -15,6 +15,7 @@ const UNITS: [&str; 2] = ["/etc/systemd/system", "/usr/lib/systemd/system"];
 const TMPFILES: [&str; 2] = ["/etc/tmpfiles.d", "/usr/lib/tmpfiles.d"];
 const CRON: [&str; 2] = ["/etc/crontab", "/etc/cron.d"];
 const MOST_NAMED: usize = 3;
+const LONGEST_NAMED: usize = 300;
 
 /// An account that may go.
 pub(super) struct Account<'a> {
@@ -34,28 +35,10 @@ impl Account<'_> {
     }
 
     fn owns(&self, sys: &dyn Sys) -> Result<Option<String>, SysError> {
-        let mut owned = Vec::new();
-        self.search(sys, &HostPath::root(), &mut owned)?;
+        let owned = sys.owned(self.uid, self.gid, &NOT_SEARCHED, MOST_NAMED + 1)?;
         let more = if owned.len() > MOST_NAMED { " and more" } else { "" };
-        let some: Vec<&str> = owned.iter().take(MOST_NAMED).map(HostPath::as_str).collect();
+        let some: Vec<String> = owned.iter().take(MOST_NAMED).map(|path| cut(path)).collect();
         Ok((!owned.is_empty()).then(|| format!("{}{more}", some.join(", "))))
-    }
-
-    fn search(&self, sys: &dyn Sys, dir: &HostPath, owned: &mut Vec<HostPath>) -> Result<(), SysError> {
-        for name in sys.list(dir)? {
-            let path = below(dir, &name)?;
-            if owned.len() > MOST_NAMED || NOT_SEARCHED.contains(&path.as_str()) {
-                continue;
-            }
-            let Some(meta) = sys.meta(&path)? else { continue };
-            if Some(meta.uid) == self.uid || Some(meta.gid) == self.gid {
-                owned.push(path.clone());
-            }
-            if meta.kind == Kind::Dir {
-                self.search(sys, &path, owned)?;
-            }
-        }
-        Ok(())
     }
 
     /// The file that names it.
@@ -87,6 +70,14 @@ impl Account<'_> {
         }
         let table = named(&format!("/var/spool/cron/crontabs/{}", self.name))?;
         Ok(sys.meta(&table)?.map(|_| table))
+    }
+}
+
+/// A path that a person can still read: others make some of ten thousand letters.
+fn cut(path: &str) -> String {
+    match path.char_indices().nth(LONGEST_NAMED) {
+        Some((end, _)) => format!("{}...", path.get(..end).unwrap_or_default()),
+        None => path.to_owned(),
     }
 }
 

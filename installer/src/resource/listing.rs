@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::kind::{Pass, Policy, ResourceKind, joined, room_of_saved};
 use super::store::below;
 use super::{Fingerprint, ResourceHandler, Restored, Saved, Store, to_value, tree};
-use crate::sys::{Attrs, Effect, Kind, Stamp, Sys, SysError};
+use crate::sys::{Attrs, Effect, Kind, Of, Stamp, Sys, SysError};
 
 pub(super) struct ListingResource<'a> {
     pub(super) path: &'a HostPath,
@@ -98,7 +98,8 @@ impl ResourceHandler for ListingResource<'_> {
             return Ok(Restored::Foreign { kept });
         }
         if let (Some(mtime), Some(attrs)) = (before.mtime, sys.attrs(self.path)?) {
-            sys.effect(&Effect::SetAttrs { path: self.path, attrs: &Attrs { mtime, ..attrs } })?;
+            let attrs = Attrs { mtime, ..attrs };
+            sys.effect(&Effect::SetAttrs { path: self.path, attrs: &attrs, of: Of::Dir })?;
         }
         Ok(Restored::Restored)
     }

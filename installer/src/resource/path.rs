@@ -15,7 +15,7 @@ use super::{
     Declared, Fingerprint, Resource, ResourceHandler, Restored, Saved, Store, attic, from_value, to_value,
     tree,
 };
-use crate::sys::{Attrs, Effect, Kind, PathState, Source, Sys, SysError, state_of};
+use crate::sys::{Attrs, Effect, Kind, Of, PathState, Source, Sys, SysError, state_of};
 
 pub(super) struct PathResource<'a> {
     pub(super) path: &'a HostPath,
@@ -214,7 +214,7 @@ impl PathResource<'_> {
             PathState::File { sha256, attrs, .. } => match now {
                 // The file itself is right, and processes may have it open: it keeps its inode.
                 PathState::File { sha256: found, .. } if found == sha256 => {
-                    sys.effect(&Effect::SetAttrs { path, attrs })?;
+                    sys.effect(&Effect::SetAttrs { path, attrs, of: Of::File(*sha256) })?;
                 }
                 _ if attic::give_inode_back(sys, store, path, before)? => {}
                 PathState::Absent
@@ -246,7 +246,8 @@ impl PathResource<'_> {
         let path = self.path;
         if let PathState::Dir { .. } = now {
             let mtime = sys.meta(path)?.map_or(attrs.mtime, |meta| meta.mtime);
-            sys.effect(&Effect::SetAttrs { path, attrs: &Attrs { mtime, ..attrs.clone() } })?;
+            let attrs = Attrs { mtime, ..attrs.clone() };
+            sys.effect(&Effect::SetAttrs { path, attrs: &attrs, of: Of::Dir })?;
             return Ok(());
         }
         if *now != PathState::Absent {

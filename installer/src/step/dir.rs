@@ -8,7 +8,7 @@ use super::owners::Owners;
 use super::place::{attr_lines, change, fresh, in_the_way, parent_is_missing};
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
 use crate::resource::Resource;
-use crate::sys::{Attrs, Effect, PathState, Sys, look};
+use crate::sys::{Attrs, Effect, Of, PathState, Sys, look};
 
 /// See [`DirSpec`].
 pub(super) struct DirStep(pub DirSpec);
@@ -59,7 +59,7 @@ impl Step for DirStep {
             None => sys.effect(&Effect::MakeDir { path: &spec.path, attrs: &attrs })?,
             Some(now) => {
                 let attrs = Attrs { mtime: now.mtime, xattrs: now.xattrs, ..attrs };
-                sys.effect(&Effect::SetAttrs { path: &spec.path, attrs: &attrs })?
+                sys.effect(&Effect::SetAttrs { path: &spec.path, attrs: &attrs, of: Of::Dir })?
             }
         };
         Ok(())

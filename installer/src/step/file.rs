@@ -10,7 +10,7 @@ use super::place::{attr_lines, change, fresh, in_the_way, kind, parent_is_missin
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
 use crate::redact;
 use crate::resource::Resource;
-use crate::sys::{Attrs, Effect, Kind, PathState, Source, Sys, SysError, bytes_of, look, outside};
+use crate::sys::{Attrs, Effect, Kind, Of, PathState, Source, Sys, SysError, bytes_of, look, outside};
 
 // A longer text is a payload, and nobody reads its diff.
 const LONGEST_TEXT: usize = 256 * 1024;
@@ -72,7 +72,8 @@ impl Step for FileStep {
         match look(sys, &spec.path)? {
             PathState::File { sha256, attrs: now, .. } if sha256 == spec.content.sha256 => {
                 let attrs = Attrs { mtime: now.mtime, xattrs: now.xattrs, ..attrs };
-                sys.effect(&Effect::SetAttrs { path: &spec.path, attrs: &attrs })?;
+                let of = Of::File(sha256);
+                sys.effect(&Effect::SetAttrs { path: &spec.path, attrs: &attrs, of })?;
             }
             // A package may have brought something else to this place since the plan was made.
             other @ (PathState::Dir { .. } | PathState::Special { .. }) => {

@@ -37,12 +37,15 @@ pub enum Effect<'a> {
         /// Owner and mtime, when they matter.
         attrs: Option<&'a Attrs>,
     },
-    /// Mode, owner, mtime and xattrs become these; content stays.
+    /// Mode, owner, mtime and xattrs become these; content stays. A file that others may hold open or exchange is replaced
+    /// by a new one.
     SetAttrs {
         /// Where.
         path: &'a HostPath,
         /// To what.
         attrs: &'a Attrs,
+        /// Of what: nothing else gets them, whoever may have put it there.
+        of: Of,
     },
     /// A file, link or special file goes.
     Remove {
@@ -100,6 +103,17 @@ pub enum Effect<'a> {
         /// From its start.
         bytes: u64,
     },
+}
+
+/// What gets attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// A directory.
+    Dir,
+    /// A file with this content.
+    File(Digest),
+    /// Whatever it is, where nobody but root could have put it.
+    Any,
 }
 
 impl Effect<'_> {

@@ -21,12 +21,14 @@ mod real;
 pub mod view;
 
 pub use command::{Command, Output};
-pub use effect::{Effect, Make, Source};
+pub use effect::{Effect, Make, Of, Source};
 pub use error::SysError;
 pub use lack::{Lack, Lacking};
 pub use look::{bytes_of, look, named, state_of, text_at, text_of};
 pub use meta::{Attrs, Kind, Meta, PathState, Stamp};
 pub use real::RealSys;
+#[cfg(test)]
+pub(crate) use real::calls::before_each;
 pub use real::fault::{Fault, FaultsForbidden, arm, effects, faults_allowed};
 pub(crate) use real::walk::{Access, is_private, open_own, outside};
 pub use view::{Laid, Layer, Under};
@@ -88,6 +90,16 @@ pub trait Sys: Sync {
     /// Whether a directory, or the nearest one above it, and all above that are root's alone: nobody else can exchange what is
     /// made there.
     fn is_private(&self, dir: &HostPath) -> Result<bool, SysError>;
+
+    /// Paths all over the host that belong to a user or a group, the first `most` of them. Directories that are `skipped` are
+    /// not entered, nor are file systems of other machines and programs.
+    fn owned(
+        &self,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        skipped: &[&str],
+        most: usize,
+    ) -> Result<Vec<String>, SysError>;
 
     /// Whether a path is immutable or append-only (`chattr +i`, `+a`), which not even root can write through. What cannot be
     /// asked is not.

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use chom_format::{HostPath, RelPath};
 
 use crate::resource::{Store, below, private, remove_tree, sweep_all};
-use crate::sys::{Attrs, Effect, Output, Stamp, Sys, SysError, TEMPORARY};
+use crate::sys::{Attrs, Effect, Of, Output, Stamp, Sys, SysError, TEMPORARY};
 
 /// How the temporary name of the state directory goes on: with seconds and nanoseconds of its parent's mtime.
 const CARRIES: &str = "mtime-";
@@ -215,7 +215,7 @@ fn set_mtime(sys: &mut dyn Sys, dir: &HostPath, mtime: Stamp) -> Result<(), SysE
     match sys.attrs(dir)? {
         Some(attrs) if attrs.mtime != mtime => {
             let attrs = Attrs { mtime, ..attrs };
-            let effect = Effect::SetAttrs { path: dir, attrs: &attrs };
+            let effect = Effect::SetAttrs { path: dir, attrs: &attrs, of: Of::Dir };
             sys.effect(&effect).or_else(|_| sys.effect(&effect)).map(drop)
         }
         _ => Ok(()),

@@ -14,7 +14,7 @@ use chom_format::HostPath;
 
 use super::Files;
 use crate::resource::{below, private, remove_tree};
-use crate::sys::{Attrs, Effect, Kind, RESERVE, Source, Sys, SysError, bytes_of};
+use crate::sys::{Attrs, Effect, Kind, Of, RESERVE, Source, Sys, SysError, bytes_of};
 
 /// Once on each file system: for what its own books take. btrfs wants a tenth of this for one rename.
 const BOOKS: u64 = 1 << 20;
@@ -135,7 +135,7 @@ fn top(sys: &dyn Sys, dir: &HostPath) -> Result<HostPath, SysError> {
 
 fn keeping_time(sys: &mut dyn Sys, dir: &HostPath, effect: Effect<'_>) -> Result<(), SysError> {
     let attrs: Option<Attrs> = sys.attrs(dir)?;
-    let back = attrs.as_ref().map(|attrs| Effect::SetAttrs { path: dir, attrs });
+    let back = attrs.as_ref().map(|attrs| Effect::SetAttrs { path: dir, attrs, of: Of::Dir });
     let effects: Vec<Effect<'_>> = std::iter::once(effect).chain(back).collect();
     let done = sys.effect(&Effect::Batch(&effects));
     if done.is_err()

@@ -11,7 +11,7 @@ use super::super::tree::{Entry, Is, Names, walk};
 use super::stage::Staged;
 use crate::resource::{Resource, missing_parents, private};
 use crate::step::{Change, Context, Decision, Detail, Step, StepError, Undo};
-use crate::sys::{Attrs, Effect, Kind, Source, Sys, SysError, TEMPORARY};
+use crate::sys::{Attrs, Effect, Kind, Of, Source, Sys, SysError, TEMPORARY};
 
 /// Files that are made durable together.
 const TOGETHER: usize = 256;
@@ -33,7 +33,7 @@ struct Todo {
     make: Vec<(HostPath, Attrs)>,
     write: Vec<(HostPath, Attrs, u64, u64, Digest)>,
     link: Vec<(HostPath, Attrs, String)>,
-    attrs: Vec<(HostPath, Attrs)>,
+    attrs: Vec<(HostPath, Attrs, Of)>,
     /// Every directory with its time, deepest first: put right at the end, where it is not.
     times: Vec<(HostPath, Attrs)>,
 }
@@ -71,13 +71,13 @@ impl Paths {
             let same = now.as_ref().is_some_and(|now| is_same(&entry.is, &attrs, now));
             match (&entry.is, there) {
                 (Is::Dir, None) => todo.make.push((path.clone(), attrs.clone())),
-                (Is::Dir, Some(_)) if !same => todo.attrs.push((path.clone(), attrs.clone())),
+                (Is::Dir, Some(_)) if !same => todo.attrs.push((path.clone(), attrs.clone(), Of::Dir)),
                 (Is::File(size), there) => {
                     let meta = if there.is_some() { sys.meta(path)? } else { None };
                     let content = meta.is_some_and(|meta| meta.size == *size) && sys.digest(path)? == digest;
                     match (content, same) {
                         (true, true) => {}
-                        (true, false) => todo.attrs.push((path.clone(), attrs.clone())),
+                        (true, false) => todo.attrs.push((path.clone(), attrs.clone(), Of::File(digest))),
                         (false, _) => todo.write.push((path.clone(), attrs.clone(), offset, *size, digest)),
                     }
                 }
@@ -134,7 +134,7 @@ impl Step for Paths {
         let made = make.iter().map(|(path, _)| path).chain(write.iter().map(|(path, ..)| path));
         let mut diff: Vec<String> = remove.iter().map(|(path, _)| format!("-{path}")).collect();
         diff.extend(made.chain(link.iter().map(|(path, ..)| path)).map(|path| format!("+{path}")));
-        diff.extend(attrs.iter().map(|(path, _)| format!("~{path}: mode, owner or time")));
+        diff.extend(attrs.iter().map(|(path, ..)| format!("~{path}: mode, owner or time")));
         diff.extend(stale.iter().map(|path| format!("~{path}: time")));
         let mut writes: Vec<(HostPath, u64)> =
             write.iter().map(|(path, _, _, size, _)| (path.clone(), *size)).collect();
@@ -184,7 +184,7 @@ impl Step for Paths {
             |path: &HostPath| todo.make.iter().any(|(made, _)| path.is_within(made) && replaced(made));
         let files = todo.write.iter().map(|(path, ..)| path).chain(todo.link.iter().map(|(path, ..)| path));
         touched.extend(files.filter(|path| new(path) || below_replaced(path)).map(path_of));
-        touched.extend(todo.attrs.iter().map(|(path, _)| path_of(path)));
+        touched.extend(todo.attrs.iter().map(|(path, ..)| path_of(path)));
         touched.extend(todo.stale_times(sys)?.iter().map(path_of));
         *self.agreed.lock().unwrap_or_else(PoisonError::into_inner) = Some(todo);
         Ok(touched)
@@ -222,13 +222,13 @@ impl Step for Paths {
             target,
             attrs: Some(attrs),
         }));
-        effects.extend(todo.attrs.iter().map(|(path, attrs)| Effect::SetAttrs { path, attrs }));
+        effects.extend(todo.attrs.iter().map(|(path, attrs, of)| Effect::SetAttrs { path, attrs, of: *of }));
         for together in effects.chunks(TOGETHER) {
             sys.effect(&Effect::Batch(together))?;
         }
         for (path, attrs) in &todo.times {
             if sys.meta(path)?.is_some_and(|meta| meta.mtime != attrs.mtime) {
-                sys.effect(&Effect::SetAttrs { path, attrs })?;
+                sys.effect(&Effect::SetAttrs { path, attrs, of: Of::Dir })?;
             }
         }
         Ok(())

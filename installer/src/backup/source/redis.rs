@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ask, finished, systemctl};
 use crate::resource::{below, private, remove_tree};
-use crate::sys::{Attrs, Command, Effect, Source, Sys, SysError};
+use crate::sys::{Attrs, Command, Effect, Kind, Source, Sys, SysError};
 
 const LARGEST_SECRET: u64 = 64 << 10;
 /// The end of an RDB file: this byte, and a checksum of eight.
@@ -71,7 +71,8 @@ impl Write for HeldBack<'_> {
     }
 }
 
-/// A Redis with the places of its files, which it can only tell while it runs.
+/// A Redis with the places of its files. Its directory is told by the manifest; the names in it by itself while it runs,
+/// and each is one name: whoever answers in its place leads no further than into its own directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
@@ -97,24 +98,82 @@ pub struct Log {
 }
 
 impl Server {
-    /// Asks it where it keeps its data.
+    /// Asks it for the names of its files.
     pub fn ask(sys: &dyn Sys, source: &RedisSource) -> Result<Self, SysError> {
         let get = |name: &str| -> Result<String, SysError> {
             let text = ask(sys, &client(sys, source, &["CONFIG", "GET", name])?)?;
             let value = text.lines().nth(1).map(|value| value.trim().to_owned());
             value.ok_or_else(|| SysError::other("ask", format!("redis for {name}"), answer(&text)))
         };
-        let wrong = |why: chom_format::path::PathError| {
-            SysError::other("ask", "redis for its files", why.to_string())
-        };
-        let dir: HostPath = get("dir")?.parse().map_err(wrong)?;
-        let within = |name: String| Ok::<_, SysError>(dir.join(&name.parse().map_err(wrong)?));
+        let said = get("dir")?;
         let log = match get("appendonly")?.as_str() {
-            "yes" => Some(Log { dir: within(get("appenddirname")?)?, name: get("appendfilename")? }),
+            "yes" => Some((get("appenddirname")?, get("appendfilename")?)),
             _ => None,
         };
-        let dump = within(get("dbfilename")?)?;
-        Ok(Self { source: source.clone(), dir, dump, log })
+        Self::of(sys, source, &said, &get("dbfilename")?, log)
+    }
+
+    fn of(
+        sys: &dyn Sys,
+        source: &RedisSource,
+        said: &str,
+        dump: &str,
+        log: Option<(String, String)>,
+    ) -> Result<Self, SysError> {
+        let dir = &source.dir;
+        let is = sys.resolve(dir)?;
+        if ![Some(dir), is.as_ref()].into_iter().flatten().any(|dir| dir.as_str() == said) {
+            let why =
+                format!("it keeps them in {said}, and the bundle says {dir}: name its directory as `dir`");
+            return Err(SysError::other("ask", "redis for its files", why));
+        }
+        let one = |name: &str| match name {
+            "" | "." | ".." => {
+                Err(SysError::other("ask", "redis for its files", format!("`{name}` is no name")))
+            }
+            name if name.contains('/') => {
+                let why = format!("`{name}` leads out of {dir}");
+                Err(SysError::other("ask", "redis for its files", why))
+            }
+            name => below(dir, name),
+        };
+        let log = match log {
+            Some((folder, name)) => {
+                one(&name)?;
+                Some(Log { dir: one(&folder)?, name })
+            }
+            None => None,
+        };
+        let server = Self { source: source.clone(), dir: dir.clone(), dump: one(dump)?, log };
+        server.is_sound(sys)?;
+        Ok(server)
+    }
+
+    /// What is to be exchanged, and what each is.
+    fn files(&self) -> impl Iterator<Item = (&HostPath, Kind)> {
+        let folder = self.log.iter().map(|log| (&log.dir, Kind::Dir));
+        folder.chain([(&self.dump, Kind::File)])
+    }
+
+    fn is_sound(&self, sys: &dyn Sys) -> Result<(), SysError> {
+        for (path, kind) in self.files() {
+            if let Some(found) = sys.meta(path)?.filter(|found| found.kind != kind) {
+                let why = format!("it is a {:?} and no {kind:?}: see who has put it there", found.kind);
+                return Err(SysError::other("exchange", path, why.to_lowercase()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What its account has put under these names since it was asked: a way back must not be held up by that.
+    fn clear_way(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
+        for (path, kind) in self.files() {
+            if sys.meta(path)?.is_some_and(|found| found.kind != kind) {
+                log::warn!("{path} was something else than the {kind:?} that belongs there: it is gone");
+                remove_tree(sys, path)?;
+            }
+        }
+        Ok(())
     }
 
     /// A digest over all that it holds and that does not expire by itself, whatever the order in its memory.
@@ -156,10 +215,15 @@ impl Server {
     /// Append-only files win over the dump. So they become a log that begins with it, as after Redis has rewritten one.
     pub fn exchange(&self, sys: &mut dyn Sys, rdb: &HostPath, sha256: Digest) -> Result<(), SysError> {
         systemctl(sys, "stop", &self.source.unit, UNIT)?;
+        self.clear_way(sys)?;
         let attrs = self.attrs(sys)?;
         let source = Source::Host { path: rdb, sha256 };
         sys.effect(&Effect::Write { path: &self.dump, source, attrs: &attrs })?;
         if let Some(Log { dir, name }) = &self.log {
+            if sys.meta(dir)?.is_none() {
+                let attrs = Attrs { mode: Mode::from_bits(0o750), ..attrs.clone() };
+                sys.effect(&Effect::MakeDir { path: dir, attrs: &attrs })?;
+            }
             for file in sys.list(dir)? {
                 remove_tree(sys, &below(dir, &file)?)?;
             }
@@ -293,6 +357,44 @@ mod tests {
         assert_eq!(look(whole, whole), Ok(()));
         assert!(look(b"ERR", whole).is_err() && look(whole, &whole[..whole.len() - 1]).is_err());
         assert!(look(whole, b"").is_err());
+    }
+
+    #[test]
+    fn whoever_answers_in_its_place_leads_nowhere_else() {
+        let host = tempfile::tempdir().unwrap();
+        let at = |path: &str| host.path().join(path);
+        std::fs::create_dir_all(at("var/lib/redis/aod")).unwrap();
+        std::fs::create_dir_all(at("root/keys")).unwrap();
+        std::os::unix::fs::symlink("/root/keys", at("var/lib/redis/link")).unwrap();
+        std::fs::write(at("var/lib/redis/file"), "").unwrap();
+        let sys = crate::sys::RealSys::new(host.path());
+        let source: RedisSource = serde_json::from_str(r#"{"unit":"r.service"}"#).unwrap();
+        let of = |dir: &str, dump: &str, log: Option<(&str, &str)>| {
+            Server::of(&sys, &source, dir, dump, log.map(|(dir, name)| (dir.to_owned(), name.to_owned())))
+        };
+        let server = of("/var/lib/redis", "dump.rdb", Some(("aod", "a.aof"))).unwrap();
+        assert_eq!(server.log.unwrap().dir.as_str(), "/var/lib/redis/aod");
+        for (dir, dump, log) in [
+            ("/root/keys", "dump.rdb", None),
+            ("/", "dump.rdb", None),
+            ("", "dump.rdb", None),
+            ("/var/lib/redis/../redis", "dump.rdb", None),
+            ("/var/lib/redis", "../redis/x", None),
+            ("/var/lib/redis", "/root/keys", None),
+            ("/var/lib/redis", "..", None),
+            ("/var/lib/redis", "link", None),
+            ("/var/lib/redis", "aod", None),
+            ("/var/lib/redis", "d", Some(("link", "a"))),
+            ("/var/lib/redis", "d", Some(("file", "a"))),
+            ("/var/lib/redis", "d", Some(("../../root/keys", "a"))),
+            ("/var/lib/redis", "d", Some(("aod", "../x"))),
+        ] {
+            assert!(of(dir, dump, log).is_err(), "{dir} {dump} {log:?}");
+        }
+        // The whole directory may lie elsewhere: that link is root's.
+        std::fs::rename(at("var/lib/redis"), at("data")).unwrap();
+        std::os::unix::fs::symlink("/data", at("var/lib/redis")).unwrap();
+        assert!(of("/data", "dump.rdb", None).is_ok());
     }
 
     #[test]

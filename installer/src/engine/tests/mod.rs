@@ -1,5 +1,6 @@
 //! Transactions on a directory as host: whatever fails, wherever, the host is before or after.
 
+mod adversary;
 mod chance;
 mod expose;
 mod faults;

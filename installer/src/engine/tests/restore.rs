@@ -15,7 +15,7 @@ use crate::sys::fault::{Fault, FaultSys};
 use crate::sys::{RealSys, interrupt};
 use crate::transaction::{Files, Hold};
 
-fn part(name: &str, path: &str, exclude: &str) -> BackupPart {
+pub(super) fn part(name: &str, path: &str, exclude: &str) -> BackupPart {
     BackupPart {
         name: name.parse().unwrap(),
         component: "app".parse().unwrap(),
@@ -30,7 +30,7 @@ fn part(name: &str, path: &str, exclude: &str) -> BackupPart {
 }
 
 /// A host with a backup, on which everything that can differ was changed since.
-fn changed_host() -> tempfile::TempDir {
+pub(super) fn changed_host() -> tempfile::TempDir {
     let host = host();
     let at = |path: &str| host.path().join(path);
     fs::create_dir_all(at("etc/app/gone/deep")).unwrap();
@@ -65,16 +65,23 @@ fn changed_host() -> tempfile::TempDir {
     host
 }
 
+type Restored = (FaultSys, Option<Result<Report, EngineError>>);
+
 /// One process that restores.
-fn restore(root: &Path, fault: Fault) -> (FaultSys, Option<Result<Report, EngineError>>) {
+pub(super) fn restore(root: &Path, fault: Fault) -> Restored {
+    try_restore(root, fault).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same, where it may be refused before it begins.
+pub(super) fn try_restore(root: &Path, fault: Fault) -> Result<Restored, String> {
     let files = Files::standard().unwrap();
     let mut real = RealSys::new(root);
     let found =
         crate::backup::shelf::Shelf { dir: BackupPolicy::default().dir }.list(&real).unwrap().remove(0);
     let hold = Hold::take(&mut real, &files, "test").unwrap().unwrap();
-    let staged = stage(&mut real, &files, &found, &[], &[]).unwrap();
-    let entries = steps(&real, &staged).unwrap();
-    let planned = decide(&real, &entries).unwrap();
+    let staged = stage(&mut real, &files, &found, &[], &[]).map_err(|error| error.to_string())?;
+    let entries = steps(&real, &staged).map_err(|error| error.to_string())?;
+    let planned = decide(&real, &entries).map_err(|error| error.to_string())?;
     let tasks: Vec<Task<'_>> = planned
         .iter()
         .zip(&entries)
@@ -108,7 +115,7 @@ fn restore(root: &Path, fault: Fault) -> (FaultSys, Option<Result<Report, Engine
     if !sys.is_dead() {
         sweep(&mut real, &files).unwrap();
     }
-    (sys, result)
+    Ok((sys, result))
 }
 
 fn now(root: &Path) -> Picture {

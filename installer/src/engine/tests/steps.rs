@@ -5,7 +5,7 @@ use chom_format::{Digest, HostPath, Mode};
 
 use crate::resource::{Resource, missing_parents, take_away};
 use crate::step::{Change, Context, Decision, Detail, Step, StepError, UnitMove, Upcoming};
-use crate::sys::{Attrs, Effect, Source, Stamp, Sys};
+use crate::sys::{Attrs, Effect, Of, Source, Stamp, Sys};
 
 #[derive(Debug, Clone)]
 pub(super) enum Does {
@@ -127,7 +127,7 @@ impl Step for Does {
                 write(sys, beside, "nobody said so\n")?;
             }
             Self::Dir(path, _) if sys.meta(path)?.is_some() => {
-                sys.effect(&Effect::SetAttrs { path, attrs: &attrs(0o711) })?;
+                sys.effect(&Effect::SetAttrs { path, attrs: &attrs(0o711), of: Of::Dir })?;
             }
             Self::Dir(path, _) => drop(sys.effect(&Effect::MakeDir { path, attrs: &attrs(0o750) })?),
             Self::Link(path, target) => drop(sys.effect(&Effect::MakeLink { path, target, attrs: None })?),

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::super::{Resource, Restored, Saved, Store};
 use super::entry::Scan;
-use crate::sys::{Attrs, Effect, RealSys, Stamp, Sys};
+use crate::sys::{Attrs, Effect, Of, RealSys, Stamp, Sys};
 
 struct Host {
     dir: TempDir,
@@ -92,7 +92,7 @@ impl Host {
         for (number, path) in (0..).zip(paths.iter().rev()) {
             let mtime = Stamp { sec: 1_500_000_000 + number, nsec: 987_654_321 };
             let attrs = Attrs { mtime, ..sys.attrs(path).unwrap().unwrap() };
-            sys.effect(&Effect::SetAttrs { path, attrs: &attrs }).unwrap();
+            sys.effect(&Effect::SetAttrs { path, attrs: &attrs, of: Of::Any }).unwrap();
         }
     }
 
@@ -229,7 +229,7 @@ fn what_came_long_after_a_run_was_cut_off_is_kept() {
         let path = format!("/{path}").parse().unwrap();
         let attrs =
             Attrs { mtime: Stamp { sec: 1_600_000_000, nsec: 0 }, ..sys.attrs(&path).unwrap().unwrap() };
-        sys.effect(&Effect::SetAttrs { path: &path, attrs: &attrs }).unwrap();
+        sys.effect(&Effect::SetAttrs { path: &path, attrs: &attrs, of: Of::Any }).unwrap();
     }
     host.write("etc/theirs.conf", "theirs\n");
     host.write("var/lib/theirs/data", "theirs too\n");

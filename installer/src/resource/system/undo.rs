@@ -16,7 +16,7 @@ use super::before::Before;
 use super::delta::{Change, Delta, differs_in_content, same_names};
 use super::entry::Entry;
 use super::overrides;
-use crate::sys::{Attrs, Effect, Kind, Source, Sys, SysError};
+use crate::sys::{Attrs, Effect, Kind, Of, Source, Sys, SysError};
 
 /// Effects that are made durable together.
 const BATCH: usize = 512;
@@ -83,7 +83,7 @@ enum Op {
     Write(HostPath, super::before::Copy, Attrs),
     Link(HostPath, String, Attrs),
     HardLink(HostPath, HostPath),
-    SetAttrs(HostPath, Attrs),
+    SetAttrs(HostPath, Attrs, Of),
 }
 
 impl Undo<'_> {
@@ -250,7 +250,8 @@ impl Undo<'_> {
         {
             // The content is right: the file keeps its inode, which others may have open or locked.
             let right = was.looks_like(now);
-            return Ok((!right).then(|| Op::SetAttrs(path.clone(), was.attrs.clone())));
+            let of = self.before.copies.get(path).map_or(Of::Any, |copy| Of::File(copy.sha256));
+            return Ok((!right).then(|| Op::SetAttrs(path.clone(), was.attrs.clone(), of)));
         }
         let Some(copy) = self.before.copies.get(path) else {
             if now.is_some_and(|now| was.looks_like(now)) {
@@ -258,7 +259,7 @@ impl Undo<'_> {
             }
             // The content cannot have changed without the time; only the rest has.
             if now.is_some_and(|now| (now.size, now.attrs.mtime) == (was.size, was.attrs.mtime)) {
-                return Ok(Some(Op::SetAttrs(path.clone(), was.attrs.clone())));
+                return Ok(Some(Op::SetAttrs(path.clone(), was.attrs.clone(), Of::Any)));
             }
             self.problems.push(format!("{path} has changed, and no copy of it was made"));
             return Ok(None);
@@ -292,7 +293,7 @@ impl Undo<'_> {
                 wanted.mtime = now.attrs.mtime;
             }
             if wanted != now.attrs {
-                ops.push(Op::SetAttrs((*path).clone(), wanted));
+                ops.push(Op::SetAttrs((*path).clone(), wanted, Of::Dir));
             }
         }
         self.flush(&mut ops)
@@ -342,7 +343,7 @@ impl Op {
             }
             Self::Link(path, target, attrs) => Effect::MakeLink { path, target, attrs: Some(attrs) },
             Self::HardLink(original, path) => Effect::HardLink { original, path },
-            Self::SetAttrs(path, attrs) => Effect::SetAttrs { path, attrs },
+            Self::SetAttrs(path, attrs, of) => Effect::SetAttrs { path, attrs, of: *of },
         }
     }
 }

@@ -208,6 +208,16 @@ impl Sys for FaultSys {
         self.inner.is_private(dir)
     }
 
+    fn owned(
+        &self,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        skipped: &[&str],
+        most: usize,
+    ) -> Result<Vec<String>, SysError> {
+        self.inner.owned(uid, gid, skipped, most)
+    }
+
     fn is_immutable(&self, path: &HostPath) -> bool {
         self.inner.is_immutable(path)
     }

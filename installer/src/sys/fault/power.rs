@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 
 use chom_format::HostPath;
 
-use super::super::{Attrs, Effect, Kind, RealSys, Source, Stamp, Sys as _};
+use super::super::{Attrs, Effect, Kind, Of, RealSys, Source, Stamp, Sys as _};
 use super::temporary;
 
 const SECTOR: usize = 512;
@@ -99,7 +99,7 @@ fn spoil(sys: &mut RealSys, path: &HostPath, attrs: &Attrs, how: u64) {
     let length = fs::metadata(&place).map_or(0, |meta| meta.len());
     let content = vec![0; if how == 0 { 0 } else { usize::try_from(length).unwrap_or(0) }];
     if fs::write(&place, content).is_ok() {
-        sys.effect(&Effect::SetAttrs { path, attrs }).ok();
+        sys.effect(&Effect::SetAttrs { path, attrs, of: Of::Any }).ok();
     }
 }
 
@@ -114,7 +114,7 @@ fn strip(sys: &mut RealSys, path: &HostPath, attrs: &Attrs) {
         mtime,
         xattrs: std::collections::BTreeMap::new(),
     };
-    sys.effect(&Effect::SetAttrs { path, attrs: &bare }).ok();
+    sys.effect(&Effect::SetAttrs { path, attrs: &bare, of: Of::Any }).ok();
 }
 
 /// Of a frame that was being appended, any of its sectors.

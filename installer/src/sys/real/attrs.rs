@@ -6,12 +6,13 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmod, chownat, getxattr,
-    listxattr, removexattr, setxattr, utimensat,
+    AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, getxattr, listxattr, removexattr,
+    setxattr,
 };
 use rustix::io::Errno;
 
 use super::super::{Attrs, Kind, Stamp};
+use super::calls::{chmod, chownat, lgetxattr, llistxattr, utimensat};
 use super::walk::{Dir, magic};
 
 /// As large as the kernel lets a list of names or a value be.
@@ -29,7 +30,6 @@ pub(super) fn xattrs_at(dir: &Dir, name: &std::ffi::OsStr) -> io::Result<BTreeMa
 
 /// `by_name`: the last part is a name in a directory, and a link there is not followed.
 fn of_path(path: &Path, by_name: bool) -> io::Result<BTreeMap<String, Vec<u8>>> {
-    use rustix::fs::{lgetxattr, llistxattr};
     let mut buffer = [0_u8; 4 << 10];
     let list = |buffer: &mut [u8]| match by_name {
         true => llistxattr(path, buffer),

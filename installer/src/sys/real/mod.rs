@@ -4,11 +4,13 @@
 //! program started here would look at this machine and not at that root.
 
 mod attrs;
+pub(super) mod calls;
 pub(super) mod fault;
 mod known_dirs;
 mod put;
 mod remove;
 mod room;
+mod search;
 mod sparse;
 pub(super) mod walk;
 
@@ -149,7 +151,7 @@ impl RealSys {
             Effect::MakeDir { path, attrs } => put::dir(self, path, attrs, sync),
             Effect::MakeLink { path, target, attrs } => put::link(self, path, target, *attrs, sync),
             Effect::HardLink { original, path } => put::hard_link(self, original, path, sync),
-            Effect::SetAttrs { path, attrs } => put::attrs(self, path, attrs, sync),
+            Effect::SetAttrs { path, attrs, of } => put::attrs(self, path, attrs, *of, sync),
             Effect::Reserve { path, bytes } => put::reserve(self, path, *bytes, sync),
             Effect::Append { journal, at, frame } => put::append(self, journal, *at, frame),
             Effect::Remove { path } => remove::file(self, path, sync),
@@ -275,6 +277,18 @@ impl Sys for RealSys {
                 (None, None) => return Ok(false),
             }
         }
+    }
+
+    fn owned(
+        &self,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        skipped: &[&str],
+        most: usize,
+    ) -> Result<Vec<String>, SysError> {
+        let is_wanted = |meta: &Meta| Some(meta.uid) == uid || Some(meta.gid) == gid;
+        let root = self.place(&HostPath::root())?;
+        search::search(root.dir(), skipped, most, &is_wanted).map_err(SysError::io("search", "the host"))
     }
 
     fn is_immutable(&self, path: &HostPath) -> bool {

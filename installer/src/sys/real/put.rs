@@ -12,15 +12,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use chom_format::HostPath;
 use chom_format::digest::Hasher;
-use rustix::fs::{
-    AtFlags, FallocateFlags, Mode, OFlags, RenameFlags, fallocate, linkat, mkdirat, openat, renameat,
-    renameat_with, symlinkat, unlinkat,
-};
+use chom_format::{Digest, HostPath};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, RenameFlags, fallocate};
 use rustix::io::Errno;
 
-use super::super::{Attrs, Kind, Source, Sys as _, SysError};
+use super::super::{Attrs, Kind, Meta, Of, Source, Sys as _, SysError};
+use super::calls::{linkat, mkdirat, openat, renameat, renameat_with, symlinkat, unlinkat};
 use super::sparse::Sparse;
 use super::walk::{Dir, Look, Place, names};
 use super::{RealSys, attrs as set, walk};
@@ -39,16 +37,9 @@ pub(super) fn file(
 ) -> Result<Arc<Dir>, SysError> {
     let place = sys.place(path)?;
     in_place(sys, path, &place, sync, |temporary| {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let made = openat(place.dir().fd(), temporary, flags, Mode::from_raw_mode(0o600));
-        let mut file = File::from(made.map_err(|error| SysError::io("create", path)(error.into()))?);
+        let mut file = make(path, place.dir(), temporary)?;
         fill(sys, path, source, &mut file)?;
-        let held = OwnedFd::from(file);
-        set::set(&held, Kind::File, attrs).map_err(SysError::io("set attributes of", path))?;
-        if sync {
-            rustix::fs::fsync(&held).map_err(|error| SysError::io("sync", path)(error.into()))?;
-        }
-        Ok(held)
+        dress(path, file, attrs, sync)
     })
 }
 
@@ -120,17 +111,32 @@ fn exchanged(path: &HostPath) -> SysError {
     SysError::other("put in place", path, "another account exchanged it in this very moment")
 }
 
-pub(super) fn attrs(sys: &RealSys, path: &HostPath, attrs: &Attrs, sync: bool) -> Result<Arc<Dir>, SysError> {
+pub(super) fn attrs(
+    sys: &RealSys,
+    path: &HostPath,
+    attrs: &Attrs,
+    of: Of,
+    sync: bool,
+) -> Result<Arc<Dir>, SysError> {
     let place = sys.place(path)?;
     let held = place.hold().map_err(SysError::io("open", path))?;
     let found = Look::of(&held, OsStr::new("")).map_err(SysError::io("stat", path))?.meta;
     // Somebody else may hold it open, or have another name for it, and would go on to write what is then root's.
     let shared = !place.dir().is_roots() || !found.is_roots();
     let kept_by_owner = (found.uid, found.gid) == (attrs.uid, attrs.gid);
-    if found.kind == Kind::File && shared && !(place.dir().is_roots() && kept_by_owner) {
-        return anew(sys, path, &place, attrs, sync);
+    match (of, found.kind) {
+        (Of::File(content), Kind::File) if shared && !(place.dir().is_roots() && kept_by_owner) => {
+            return anew(sys, path, &place, attrs, content, sync);
+        }
+        (Of::Dir | Of::Any, Kind::Dir) => take_over(&held, path, &place, attrs)?,
+        (Of::File(_), Kind::File) => {
+            set::set(&held, Kind::File, attrs).map_err(SysError::io("set attributes of", path))?
+        }
+        (Of::Any, kind) if place.dir().is_roots() => {
+            set::set(&held, kind, attrs).map_err(SysError::io("set attributes of", path))?;
+        }
+        _ => return Err(exchanged(path)),
     }
-    set::set(&held, found.kind, attrs).map_err(SysError::io("set attributes of", path))?;
     if sync && matches!(found.kind, Kind::File | Kind::Dir) {
         // Opened by its magic name: what is held, and not what has the path's name by now.
         let file = openat(
@@ -144,31 +150,79 @@ pub(super) fn attrs(sys: &RealSys, path: &HostPath, attrs: &Attrs, sync: bool) -
     Ok(Arc::clone(place.dir()))
 }
 
-/// A new file with the same content takes the place of one that others may hold.
+/// Gives a directory its attributes. From the moment on in which it is root's, links in it are followed: so none may be in
+/// it by then that somebody else has put there. A directory that holds one stays whose it is.
+fn take_over(held: &OwnedFd, path: &HostPath, place: &Place, attrs: &Attrs) -> Result<(), SysError> {
+    let io = |error| SysError::io("set attributes of", path)(error);
+    let was = Look::of(held, OsStr::new("")).map_err(io)?;
+    let wanted = Meta { uid: attrs.uid, gid: attrs.gid, mode: attrs.mode, ..was.meta };
+    if !place.dir().is_roots() || was.is_roots(held).map_err(io)? || !wanted.is_roots() {
+        return set::set(held, Kind::Dir, attrs).map_err(io);
+    }
+    no_foreign_link(held, path)?;
+    let before = Attrs { xattrs: set::xattrs(held).map_err(io)?, ..was.meta.plain_attrs() };
+    set::set(held, Kind::Dir, attrs).map_err(io)?;
+    // Nobody can put one there any more; a moment before somebody could.
+    no_foreign_link(held, path).inspect_err(|_| drop(set::set(held, Kind::Dir, &before)))
+}
+
+fn no_foreign_link(held: &OwnedFd, path: &HostPath) -> Result<(), SysError> {
+    let io = |error| SysError::io("look at", path)(error);
+    for name in names(held).map_err(io)? {
+        let Ok(found) = Look::of(held, &name) else { continue };
+        if found.meta.kind == Kind::Link && found.meta.uid != 0 {
+            let why = format!(
+                "others could write to it, and its link `{}` is not root's: whoever made it could lead root elsewhere; \
+                 remove the link, or give it to root (chown -h root)",
+                name.display()
+            );
+            return Err(SysError::other("set attributes of", path, why));
+        }
+    }
+    Ok(())
+}
+
+/// A new file with this content takes the place of one that others may hold. They may also have put another one there
+/// meanwhile, even a further name of one that they cannot read: that gets no new owner, and no copy of it does.
 fn anew(
     sys: &RealSys,
     path: &HostPath,
     place: &Place,
     attrs: &Attrs,
+    content: Digest,
     sync: bool,
 ) -> Result<Arc<Dir>, SysError> {
     let from = place.read().map_err(SysError::io("open", path))?;
     let size = from.metadata().map_err(SysError::io("stat", path))?.len();
     in_place(sys, path, place, sync, |temporary| {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let made = openat(place.dir().fd(), temporary, flags, Mode::from_raw_mode(0o600));
-        let mut file = File::from(made.map_err(|error| SysError::io("create", path)(error.into()))?);
-        let mut sparse = Sparse::new(&mut file);
-        io::copy(&mut io::BufReader::with_capacity(CHUNK, (&from).take(size)), &mut sparse)
-            .and_then(|_| sparse.end())
+        let mut file = make(path, place.dir(), temporary)?;
+        let mut hasher = Hasher::new(Sparse::new(&mut file));
+        io::copy(&mut io::BufReader::with_capacity(CHUNK, (&from).take(size)), &mut hasher)
             .map_err(SysError::io("copy to", path))?;
-        let held = OwnedFd::from(file);
-        set::set(&held, Kind::File, attrs).map_err(SysError::io("set attributes of", path))?;
-        if sync {
-            rustix::fs::fsync(&held).map_err(|error| SysError::io("sync", path)(error.into()))?;
+        let (found, _, sparse) = hasher.finish();
+        sparse.end().map_err(SysError::io("write", path))?;
+        if found != content {
+            return Err(exchanged(path));
         }
-        Ok(held)
+        dress(path, file, attrs, sync)
     })
+}
+
+/// An empty file that nobody else can open.
+fn make(path: &HostPath, dir: &Dir, temporary: &OsStr) -> Result<File, SysError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = openat(dir.fd(), temporary, flags, Mode::from_raw_mode(0o600));
+    Ok(File::from(made.map_err(|error| SysError::io("create", path)(error.into()))?))
+}
+
+/// Gives a file that is filled its attributes.
+fn dress(path: &HostPath, file: File, attrs: &Attrs, sync: bool) -> Result<OwnedFd, SysError> {
+    let held = OwnedFd::from(file);
+    set::set(&held, Kind::File, attrs).map_err(SysError::io("set attributes of", path))?;
+    if sync {
+        rustix::fs::fsync(&held).map_err(|error| SysError::io("sync", path)(error.into()))?;
+    }
+    Ok(held)
 }
 
 pub(super) fn reserve(sys: &RealSys, path: &HostPath, bytes: u64, sync: bool) -> Result<Arc<Dir>, SysError> {
@@ -210,10 +264,10 @@ fn in_place(
     path: &HostPath,
     place: &Place,
     sync: bool,
-    make: impl Fn(&OsStr) -> Result<OwnedFd, SysError>,
+    made: impl Fn(&OsStr) -> Result<OwnedFd, SysError>,
 ) -> Result<Arc<Dir>, SysError> {
     let temporary = sys.temporary().map_err(SysError::io("make a name for", path))?;
-    let made = make(&temporary).and_then(|held| settle(path, place, &temporary, &held));
+    let made = made(&temporary).and_then(|held| settle(path, place, &temporary, &held));
     if let Err(error) = made {
         // The first error is the one to tell; what stays is swept by whoever holds the lock next.
         if let Err(second) = clear(place.dir(), &temporary) {

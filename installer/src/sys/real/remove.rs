@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chom_format::HostPath;
-use rustix::fs::{AtFlags, Dir as Names, Mode, OFlags, RenameFlags, openat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, Dir as Names, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::super::{Kind, SysError};
+use super::calls::{openat, renameat, renameat_with, unlinkat};
 use super::put::sync_dir;
 use super::walk::{Dir, Look, Place};
 use super::{RealSys, fault};
@@ -63,7 +64,7 @@ pub(super) fn rename(
             if target.look().map_err(io)?.is_some() {
                 return Err(SysError::io("rename to", to)(io::ErrorKind::AlreadyExists.into()));
             }
-            rustix::fs::renameat(source.dir().fd(), source.name(), target.dir().fd(), target.name())
+            renameat(source.dir().fd(), source.name(), target.dir().fd(), target.name())
         }
         renamed => renamed,
     }

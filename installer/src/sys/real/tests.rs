@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::super::{PathState, Source, look, state_of};
+use super::super::{Of, PathState, Source, look, state_of};
 use chom_format::Mode;
 
 use super::super::Stamp;
@@ -75,7 +75,7 @@ fn attributes_become_exactly_those() {
     sys.effect(&Effect::MakeDir { path: &at, attrs: &attrs(0o2750) }).unwrap();
     assert_eq!(sys.attrs(&at).unwrap().unwrap(), attrs(0o2750));
     xattr::set(dir.path().join("d"), "user.more", b"x").unwrap();
-    sys.effect(&Effect::SetAttrs { path: &at, attrs: &attrs(0o700) }).unwrap();
+    sys.effect(&Effect::SetAttrs { path: &at, attrs: &attrs(0o700), of: Of::Dir }).unwrap();
     assert_eq!(sys.attrs(&at).unwrap().unwrap(), attrs(0o700));
 }
 
@@ -163,7 +163,7 @@ fn in_a_directory_of_others_a_file_is_replaced_and_never_changed_in_place() {
     let mut open = fs::OpenOptions::new().append(true).open(&place).unwrap();
     fs::hard_link(&place, dir.path().join("srv/app/second")).unwrap();
     let attrs = Attrs { uid: 0, gid: 0, ..attrs(0o600) };
-    sys.effect(&Effect::SetAttrs { path: &at, attrs: &attrs }).unwrap();
+    sys.effect(&Effect::SetAttrs { path: &at, attrs: &attrs, of: Of::File(Digest::of(b"ours")) }).unwrap();
     open.write_all(b", and theirs").unwrap();
     assert_eq!(fs::read_to_string(&place).unwrap(), "ours");
     assert_eq!(sys.attrs(&at).unwrap().unwrap(), attrs);
@@ -262,7 +262,7 @@ fn a_batch_does_all_of_it_in_order() {
         Effect::MakeDir { path: &dir, attrs: &attrs(0o755) },
         Effect::Write { path: &file, source: Source::Bytes(b"x"), attrs: &attrs(0o644) },
         Effect::HardLink { original: &file, path: &path("/d/g") },
-        Effect::SetAttrs { path: &dir, attrs: &attrs(0o755) },
+        Effect::SetAttrs { path: &dir, attrs: &attrs(0o755), of: Of::Dir },
     ];
     sys.effect(&Effect::Batch(&all)).unwrap();
     assert_eq!(sys.meta(&file).unwrap().unwrap().nlink, 2);

@@ -23,10 +23,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use chom_format::HostPath;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, openat, readlinkat, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use super::super::{Kind, Meta, Stamp, SysError};
+use super::calls::{openat, readlinkat, statx};
 
 // As the kernel has it.
 const MOST_LINKS: u32 = 40;
@@ -283,7 +284,7 @@ impl Look {
 
     /// Whether nobody but root can write here. The sticky bit is no exception: it keeps others from removing, and not
     /// from making.
-    fn is_roots(&self, fd: &OwnedFd) -> io::Result<bool> {
+    pub(super) fn is_roots(&self, fd: &OwnedFd) -> io::Result<bool> {
         if !self.meta.is_roots() {
             return Ok(false);
         }
