@@ -19,5 +19,73 @@ while IFS= read -r hit; do breach "$hit"; done < <(
 )
 while IFS= read -r hit; do breach "$hit"; done < <(git grep -nE '#\[ignore' -- '*.rs')
 
+# The engine knows no kind of resource: what a kind does otherwise than others, it states in its own file.
+while IFS= read -r hit; do breach "$hit: a kind of resource in the engine"; done < <(
+    git grep -nE 'Resource::[A-Z]' -- 'installer/src/engine/*.rs' ':!installer/src/engine/tests'
+)
+
+# The rooms of the installer, lowest first: a room uses only those that are named on a line before its own.
+# docs/architecture.md says what each is for.
+rooms='
+sys nonce
+redact logger
+systemd dpkg ufw facts
+state
+database
+resource
+journal ledger
+caller
+step check
+plan
+open preflight
+transaction receipt
+engine
+confirm backup
+run
+ui
+cli
+'
+# Debts: each breaks the order, says why, and goes away.
+declare -A debts=(
+    [run:ui]='run shows its progress itself, where it should tell an observer that ui gives it'
+)
+
+declare -A level=() owed=()
+height=0
+while read -r names; do
+    height=$((height + 1))
+    for name in $names; do level[$name]=$height; done
+done <<<"$rooms"
+# Each file of the installer with the rooms that its code names, comments and tests aside.
+uses() {
+    git ls-files 'installer/src/*.rs' | grep -vE '/(tests/.*|tests|lib|main)\.rs$' | xargs awk '
+        FNR == 1 { print FILENAME, "" }
+        { sub(/(^|[[:space:]])\/\/.*$/, "")
+          while (match($0, /(^|[^[:alnum:]_])crate::([{]|[a-z_]+)/)) {
+              name = substr($0, RSTART, RLENGTH); sub(/.*crate::/, "", name)
+              print FILENAME, name; $0 = substr($0, RSTART + RLENGTH) } }' | sort -u
+}
+while read -r file used; do
+    room=${file#installer/src/}
+    room=${room%%/*}
+    room=${room%.rs}
+    if [ -z "${level[$room]:-}" ]; then
+        [ -n "$used" ] || breach "$file: the room \`$room\` has no place in the order of tests/house.sh"
+        continue
+    fi
+    [ "$used" = '{' ] && breach "$file: one \`use crate::room\` for each room"
+    # What is no room is another name of the crate's root.
+    [ -n "$used" ] && [ "$used" != "$room" ] && [ -n "${level[$used]:-}" ] || continue
+    [ "${level[$used]}" -lt "${level[$room]}" ] && continue
+    if [ -n "${debts[$room:$used]:-}" ]; then
+        owed[$room:$used]=1
+    else
+        breach "$file: \`$room\` uses \`$used\`, which is not below it"
+    fi
+done < <(uses)
+for debt in "${!debts[@]}"; do
+    [ -n "${owed[$debt]:-}" ] || breach "tests/house.sh: the debt $debt is paid: strike it out"
+done
+
 [ "$breaches" -eq 0 ] && echo "house: in order"
 exit $((breaches > 0))

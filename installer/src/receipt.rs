@@ -8,8 +8,7 @@ use chom_format::{Digest, StepId};
 use serde::{Deserialize, Serialize};
 
 use crate::check::Report as CheckReport;
-use crate::engine::Order;
-use crate::journal::State;
+use crate::journal::{Begin, State};
 use crate::resource::{Fingerprint, Resource, Sought};
 use crate::sys::SysError;
 
@@ -61,22 +60,22 @@ pub struct StepChange {
 
 impl Receipt {
     /// The receipt of a transaction that is about to be committed.
-    pub fn new(id: u64, state: &State, order: &Order<'_>, effects: u64, checks: &[CheckReport]) -> Self {
-        let change = |task: &crate::engine::Task<'_>| StepChange {
-            step: task.id.clone(),
-            phase: task.phase,
-            verb: task.change.verb.to_owned(),
-            summary: task.change.summary.clone(),
-        };
+    pub fn new(
+        begin: &Begin,
+        state: &State,
+        changes: Vec<StepChange>,
+        effects: u64,
+        checks: &[CheckReport],
+    ) -> Self {
         Self {
             format: FORMAT,
-            id,
-            bundle: order.bundle.to_owned(),
-            manifest: Digest::of(order.manifest),
-            by: order.by.to_owned(),
-            began: state.begin.as_ref().map(|begin| begin.at.clone()).unwrap_or_default(),
+            id: begin.id,
+            bundle: begin.bundle.clone(),
+            manifest: begin.manifest,
+            by: begin.by.clone(),
+            began: begin.at.clone(),
             written: jiff::Timestamp::now().to_string(),
-            changes: order.tasks.iter().map(change).collect(),
+            changes,
             resources: state
                 .saved
                 .iter()

@@ -17,8 +17,8 @@ use super::age::{FileKey, Identity, Opener};
 use super::label::{Kept, Label, Sum, is_squeezed};
 use super::shelf::Found;
 use super::source;
-use super::source::postgresql::HEAD;
 use super::tree::Reader;
+use crate::database::postgresql::HEAD;
 use crate::resource::below;
 use crate::sys::{Sys, SysError, interrupt};
 

@@ -21,7 +21,7 @@ impl Ctx {
     /// The context of one run.
     pub fn new(globals: Globals) -> Self {
         let printer = Arc::new(Printer::new(globals.color, globals.talk(), globals.json));
-        logger::install(&printer, globals.talk());
+        logger::install(printer.clone(), globals.talk());
         Self { printer, globals }
     }
 

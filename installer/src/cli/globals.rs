@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use crate::logger::Talk;
 use crate::sys::Fault;
-use crate::ui::{Color, Talk};
+use crate::ui::Color;
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Default, Args)]

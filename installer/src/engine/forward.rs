@@ -13,9 +13,9 @@ use super::report::{Ending, Failure, Report};
 use super::{Engine, EngineError, Event, Open, touch};
 use crate::check::{Progress, Report as CheckReport};
 use crate::journal::{Expected, JournalError, Record};
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, StepChange};
 use crate::resource::{Resource, Saved, private};
-use crate::step::{Context, StepError};
+use crate::step::{Context, StepError, Upcoming};
 use crate::sys::{Effect, Source, SysError, interrupt};
 use crate::transaction::prune;
 
@@ -116,7 +116,7 @@ impl Engine<'_> {
         // Saving may have taken its time, or waited for somebody: what was saved must be what was planned from.
         still_as_planned(self.sys, task, |path| touched(open, path))?;
         task.step.ready(self.sys)?;
-        let upcoming = |(path, upcoming): &(HostPath, _)| (path.clone(), Expected::of(upcoming));
+        let upcoming = |(path, upcoming): &(HostPath, _)| (path.clone(), expected(upcoming));
         let expects = task.change.changes.iter().map(upcoming).collect();
         let token = Some(fresh_token()?);
         let intent = Record::Intent { step: task.id.clone(), touches: touches.clone(), expects, token };
@@ -208,7 +208,10 @@ impl Engine<'_> {
         let position = Some(Position::Commit);
         self.seek(open)?;
         open.note(self.sys, &Record::Healthy)?;
-        let receipt = Receipt::new(open.id, &open.state, order, way.effects, &way.checks);
+        let changes = order.tasks.iter().map(changed).collect();
+        let begin = open.state.begin.as_ref();
+        let begin = begin.ok_or_else(|| SysError::other("write", "the receipt", "nothing was begun"))?;
+        let receipt = Receipt::new(begin, &open.state, changes, way.effects, &way.checks);
         let bytes = receipt.to_bytes()?;
         let (path, source) = (self.files.of(open.id, "receipt.json")?, Source::Bytes(&bytes));
         self.sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o600) })?;
@@ -249,6 +252,26 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What a step did, as the receipt tells it.
+fn changed(task: &Task<'_>) -> StepChange {
+    StepChange {
+        step: task.id.clone(),
+        phase: task.phase,
+        verb: task.change.verb.to_owned(),
+        summary: task.change.summary.clone(),
+    }
+}
+
+/// What a plan says that there will be, as the journal notes it.
+fn expected(upcoming: &Upcoming) -> Expected {
+    match upcoming {
+        Upcoming::File(content) => Expected::File { sha256: content.sha256 },
+        Upcoming::Link(target) => Expected::Link { target: target.clone() },
+        Upcoming::Dir => Expected::Dir,
+        Upcoming::Absent => Expected::Absent,
     }
 }
 

@@ -4,7 +4,6 @@
 use chom_format::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::step::Upcoming;
 use crate::sys::PathState;
 
 /// What there will be. Times and owners are left out: by its content a path is told apart.
@@ -28,16 +27,6 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// What a plan says.
-    pub fn of(upcoming: &Upcoming) -> Self {
-        match upcoming {
-            Upcoming::File(content) => Self::File { sha256: content.sha256 },
-            Upcoming::Link(target) => Self::Link { target: target.clone() },
-            Upcoming::Dir => Self::Dir,
-            Upcoming::Absent => Self::Absent,
-        }
-    }
-
     /// Whether it is what is there.
     pub fn is(&self, state: &PathState) -> bool {
         match (self, state) {

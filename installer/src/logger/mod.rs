@@ -7,6 +7,7 @@
 
 mod journal;
 
+use std::fmt::Arguments;
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use self::journal::Journal;
-use crate::ui::{Printer, Talk};
 
 /// The target of records that tell an event of a transaction.
 pub const EVENTS: &str = "chom_install::events";
@@ -22,16 +22,34 @@ pub const EVENTS: &str = "chom_install::events";
 /// The transaction that is open in this process, and its log.
 static OPEN: Mutex<Option<(u64, Option<File>)>> = Mutex::new(None);
 
+/// How much is said on stderr. Errors and warnings are always said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Talk {
+    /// Nothing but errors and warnings.
+    Quiet,
+    /// What a person wants to know.
+    #[default]
+    Normal,
+    /// Also what a person who looks for a fault wants to know.
+    Verbose,
+}
+
+/// Whoever writes to stderr: one line at a time, and none into another.
+pub trait Stderr: Send + Sync {
+    /// One record.
+    fn record(&self, level: Level, words: &Arguments<'_>);
+}
+
 struct Logger {
     /// None where it is systemd's journal already, which would have each record twice.
-    stderr: Option<Arc<Printer>>,
+    stderr: Option<Arc<dyn Stderr>>,
     journal: Option<Journal>,
     talk: Talk,
 }
 
 /// Sends the records of this process to where they belong.
-pub fn install(printer: &Arc<Printer>, talk: Talk) {
-    let stderr = (!journal::is_stderr()).then(|| Arc::clone(printer));
+pub fn install(stderr: Arc<dyn Stderr>, talk: Talk) {
+    let stderr = (!journal::is_stderr()).then_some(stderr);
     let journal = Journal::open().ok();
     // A second one would be a second main.
     if log::set_boxed_logger(Box::new(Logger { stderr, journal, talk })).is_ok() {
@@ -56,12 +74,8 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         let about = record.metadata();
-        if let Some(printer) = self.stderr.as_ref().filter(|_| on_stderr(about, self.talk)) {
-            match record.level() {
-                Level::Error => printer.error(record.args()),
-                Level::Warn => printer.warn(record.args()),
-                Level::Info | Level::Debug | Level::Trace => printer.always(record.args()),
-            }
+        if let Some(stderr) = self.stderr.as_ref().filter(|_| on_stderr(about, self.talk)) {
+            stderr.record(record.level(), record.args());
         }
         if !in_journal(about) {
             return;

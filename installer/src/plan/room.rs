@@ -6,9 +6,9 @@ use chom_format::HostPath;
 use serde::Serialize;
 
 use crate::dpkg::Status;
+use crate::state::Files;
 use crate::step::{Change, Decision, Detail, Planned};
 use crate::sys::{PathState, Sys, SysError};
-use crate::transaction::Files;
 
 // Packages say how much they take and not how many files they are; half the usual mean is a careful bound.
 const BYTES_PER_INODE: u64 = 8 << 10;

@@ -2,8 +2,8 @@
 //! middle, and when nobody confirms: where it cannot be started, both promises would be empty.
 
 use super::Finding;
+use crate::state::Files;
 use crate::sys::mounts::{self, Mount};
-use crate::transaction::Files;
 
 const CHECK: &str = "kept-program";
 

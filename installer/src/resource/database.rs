@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::kind::{Pass, Policy, ResourceKind, room_of_saved};
 use super::store::{below, private};
 use super::{Fingerprint, ResourceHandler, Restored, Saved, Store, from_value, to_value};
-use crate::backup::source::{finished, mariadb, postgresql, redis};
+use crate::database::{finished, mariadb, postgresql, redis};
 use crate::sys::{Command, Effect, Make, Source, Sys, SysError, TEMPORARY, named};
 
 /// A large database takes its time, and nothing that runs is waiting for it.

@@ -8,7 +8,6 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod account;
-mod attic;
 mod database;
 mod firewall;
 mod folder;
@@ -16,19 +15,18 @@ mod holds;
 mod kind;
 mod listing;
 mod path;
-mod store;
 mod system;
-mod tree;
 mod unit;
 mod written;
 
-pub(crate) use attic::missing_parents;
 pub use database::Database;
 pub(crate) use kind::{Pass, ResourceKind};
-pub use store::Store;
-pub(crate) use store::{below, private};
 pub use system::{Declared, Found, Look, Sought};
-pub(crate) use tree::{remove as remove_tree, sweep_all, take_away, walk};
+
+pub use crate::state::Store;
+pub(crate) use crate::state::attic::missing_parents;
+pub(crate) use crate::state::tree::{remove as remove_tree, take_away, walk};
+pub(crate) use crate::state::{below, private};
 
 use std::collections::BTreeSet;
 
@@ -36,6 +34,7 @@ use chom_format::{AccountName, Digest, HostPath, PackageName, UnitName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::state::{attic, store, tree};
 use crate::sys::{Sys, SysError};
 
 /// A thing on the host. Units are saved before the first effect of a transaction, everything else before

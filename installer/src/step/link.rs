@@ -9,8 +9,8 @@ use super::kind::{Stated, USUAL};
 use super::place::{change, in_the_way, parent_is_missing};
 use super::{Change, Context, Decision, Step, StepError, Upcoming};
 use crate::resource::{Resource, take_away, walk};
+use crate::state::Files;
 use crate::sys::{Effect, Kind, PathState, Sys, look};
-use crate::transaction::Files;
 
 /// See [`LinkSpec`].
 pub(super) struct LinkStep(pub LinkSpec);

@@ -21,7 +21,7 @@ mod unit;
 mod validate;
 
 pub use detail::{Detail, FirewallMove, PackageMove, Run, UnitMove};
-pub(crate) use firewall::{SshPorts, is_tagged, list_ports};
+pub(crate) use firewall::{SshPorts, list_ports};
 pub(crate) use kind::stated;
 
 use std::collections::BTreeMap;

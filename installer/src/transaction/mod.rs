@@ -14,7 +14,6 @@
 //!
 //! This module finds and lists; it decides nothing about the host. What a transaction is, its journal says.
 
-mod files;
 mod hold;
 mod installed;
 mod list;
@@ -22,10 +21,11 @@ mod reserve;
 mod retention;
 mod way;
 
-pub use files::Files;
 pub use hold::{Busy, Hold, Holder};
 pub use installed::{Installed, Unreadable, installed};
 pub use list::{Known, list, load};
 pub use reserve::{Reserve, release};
 pub use retention::prune;
 pub use way::{Way, WayError};
+
+pub use crate::state::Files;

@@ -10,7 +10,7 @@ mod prompt;
 mod watcher;
 
 pub use event::Event;
-pub use printer::{Color, Printer, Talk};
+pub use printer::{Color, Printer};
 pub use progress::Progress;
 pub(crate) use prompt::somebody;
 pub use prompt::{Answer, ask, ask_within};

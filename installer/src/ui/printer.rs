@@ -7,7 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use chom_format::{shown, shown_json};
+use log::Level;
 use serde::Serialize;
+
+use crate::logger::{Stderr, Talk};
 
 // What a terminal that was closed answers to a write.
 const EIO: i32 = 5;
@@ -22,18 +25,6 @@ pub enum Color {
     Always,
     /// Never.
     Never,
-}
-
-/// How much is said on stderr. Errors and warnings are always said.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Talk {
-    /// Nothing but errors and warnings.
-    Quiet,
-    /// What a person wants to know.
-    #[default]
-    Normal,
-    /// Also what a person who looks for a fault wants to know.
-    Verbose,
 }
 
 /// Writes data to stdout and talk to stderr. May be shared between threads.
@@ -216,6 +207,16 @@ impl Printer {
         let label = format!("{label}:");
         let label = if talk.color { painted(color, &label) } else { label };
         talk.write(format_args!("{label} {}\n", shown(&text.to_string())));
+    }
+}
+
+impl Stderr for Printer {
+    fn record(&self, level: Level, words: &Arguments<'_>) {
+        match level {
+            Level::Error => self.error(words),
+            Level::Warn => self.warn(words),
+            Level::Info | Level::Debug | Level::Trace => self.always(words),
+        }
     }
 }
 

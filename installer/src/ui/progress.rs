@@ -151,9 +151,10 @@ fn width() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Printer;
     use super::super::printer::tests::Tap;
-    use super::super::{Printer, Talk};
     use super::*;
+    use crate::logger::Talk;
 
     fn shown(json: bool, events: &[Event<'_>]) -> (String, String) {
         let (out, err) = (Tap::default(), Tap::default());

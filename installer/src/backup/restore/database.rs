@@ -5,8 +5,8 @@ use std::time::Duration;
 use chom_format::backup::{BackupSource, MariadbSource};
 
 use super::super::create::size;
-use super::super::source::{finished, mariadb, postgresql};
 use super::stage::Staged;
+use crate::database::{finished, mariadb, postgresql};
 use crate::resource::{Database, Resource};
 use crate::step::{Change, Context, Decision, Detail, Step, StepError, Undo};
 use crate::sys::{Command, Effect, Sys};
@@ -32,7 +32,7 @@ impl Step for Data {
                 let databases =
                     source.databases.iter().filter(|name| there.contains(name)).cloned().collect();
                 let there = MariadbSource { databases, ..source.clone() };
-                if there.databases.is_empty() { 0 } else { mariadb::measure(sys, &there)?.bytes }
+                if there.databases.is_empty() { 0 } else { mariadb::measure(sys, &there)?.1 }
             }
         };
         let object = self.staged.path.parent().unwrap_or_else(|| self.staged.path.clone());

@@ -4,8 +4,8 @@ use chom_format::backup::RedisSource;
 
 use super::super::create::size;
 use super::super::error::BackupError;
-use super::super::source::redis::{self, Server};
 use super::stage::Staged;
+use crate::database::redis::{self, Server};
 use crate::resource::{Database, Resource};
 use crate::step::{Change, Context, Decision, Detail, Run, Step, StepError, Undo, UnitMove};
 use crate::sys::Sys;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chom_format::UnitName;
 
-use super::super::source::systemctl;
+use crate::database::systemctl;
 use crate::resource::Resource;
 use crate::step::{Change, Context, Decision, Detail, Run, Step, StepError, Undo, UnitMove};
 use crate::sys::{Sys, interrupt};

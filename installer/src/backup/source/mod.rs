@@ -3,21 +3,17 @@
 //! Databases are read over their local sockets by their own programs, as a snapshot that is true of one moment. What a
 //! program writes goes through this process to the backup and never to a place beside it.
 
-pub mod mariadb;
 pub mod paths;
-pub mod postgresql;
-pub mod redis;
 
 use std::io::Write;
 use std::time::Duration;
 
+use chom_format::DatabaseName;
 use chom_format::backup::{BackupPart, BackupSource};
-use chom_format::{DatabaseName, UnitName};
 
 use super::tree::Walk;
-use crate::redact;
-use crate::sys::{Command, Output, Sys, SysError};
-use crate::systemd;
+use crate::database::{finished, mariadb, postgresql, redis};
+use crate::sys::{Sys, SysError};
 
 /// A part as it is just before it is read.
 #[derive(Debug)]
@@ -44,7 +40,10 @@ pub fn measure(sys: &dyn Sys, part: &BackupPart) -> Result<Measured, SysError> {
             Ok(Measured { bytes: walk.size(), walk, databases: Vec::new() })
         }
         BackupSource::Postgresql(source) => Ok(Measured::of(postgresql::measure(sys, source)?)),
-        BackupSource::Mariadb(source) => mariadb::measure(sys, source),
+        BackupSource::Mariadb(source) => {
+            let (databases, bytes) = mariadb::measure(sys, source)?;
+            Ok(Measured { databases, ..Measured::of(bytes) })
+        }
         BackupSource::Redis(source) => Ok(Measured::of(redis::measure(sys, source)?)),
     }
 }
@@ -80,38 +79,4 @@ pub fn look(sys: &dyn Sys, part: &BackupPart, head: &[u8], tail: &[u8]) -> Resul
         BackupSource::Mariadb(_) => mariadb::look(tail),
         BackupSource::Redis(_) => redis::look(head, tail),
     }
-}
-
-/// Asks a program for a text; an exit code other than 0 is an error with its words.
-fn ask(sys: &dyn Sys, command: &Command) -> Result<String, SysError> {
-    let output = sys.ask(command)?;
-    let text = output.text();
-    finished(command, output).map(|()| text)
-}
-
-/// An exit code other than 0 as an error, with what the program said.
-pub(crate) fn finished(command: &Command, output: Output) -> Result<(), SysError> {
-    if output.success() {
-        return Ok(());
-    }
-    let complaint = redact::text(&output.complaint());
-    Err(SysError::Failed { command: command.argv.join(" "), code: output.code, complaint })
-}
-
-/// Starts or stops a service.
-pub(crate) fn systemctl(
-    sys: &mut dyn Sys,
-    verb: &str,
-    unit: &UnitName,
-    timeout: Duration,
-) -> Result<(), SysError> {
-    let output = systemd::run(sys, verb, unit, timeout)?;
-    finished(&Command::new(["systemctl", verb, unit.as_str()]), output)
-}
-
-/// A number that a program has printed.
-fn number(command: &Command, text: &str) -> Result<u64, SysError> {
-    let wrong =
-        || SysError::other("understand", command.argv.join(" "), format!("`{}` is no size", text.trim()));
-    text.trim().parse().map_err(|_| wrong())
 }

@@ -1,6 +1,6 @@
 //! The text of ufw's `user.rules`: others' rules are kept when the file goes back to what it was.
 
-use crate::step::is_tagged;
+use crate::ufw::is_tagged;
 
 const MARK: &str = "### tuple ###";
 const END: &str = "### END RULES ###";

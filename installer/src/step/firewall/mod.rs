@@ -5,7 +5,6 @@
 
 mod sieve;
 mod ssh;
-pub(super) mod tuple;
 mod ufw;
 
 use chom_format::HostPath;
@@ -16,9 +15,8 @@ use super::kind::{Stated, USUAL};
 use super::{Change, Context, Decision, Detail, FirewallMove, Step, StepError};
 use crate::resource::Resource;
 use crate::sys::{Command, Effect, Sys};
+use crate::ufw::tag;
 pub(crate) use ssh::{SshPorts, list as list_ports};
-use tuple::tag;
-pub(crate) use ufw::is_tagged;
 
 /// See [`FirewallSpec`].
 pub(super) struct FirewallStep(pub FirewallSpec);

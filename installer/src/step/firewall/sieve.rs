@@ -14,10 +14,10 @@ use chom_format::step::{FirewallSpec, Proto, Rule};
 use super::super::place::fresh;
 use super::super::{Change, Decision, Detail, FirewallMove, StepError, Undo};
 use super::ssh::{SshPorts, list};
-use super::tuple::tag;
 use super::{run, shown_rule};
 use crate::resource::Resource;
 use crate::sys::{Command, Effect, Source, Sys, named, text_at};
+use crate::ufw::tag;
 
 /// The program that every host with nftables has.
 const PROGRAM: &str = "/usr/sbin/nft";

@@ -14,22 +14,17 @@ use chom_format::step::{FirewallSpec, Proto, Rule};
 
 use super::super::{Change, Decision, Detail, FirewallMove, StepError, Undo};
 use super::ssh::SshPorts;
-use super::tuple::{self, Tuple, families, source, tag};
 use super::{run, shown_rule};
 use crate::resource::Resource;
 use crate::sys::{Command, Sys, SysError, named, text_at};
 use crate::systemd::read_one;
+use crate::ufw::{self, Tuple, families, source, tag};
 
 const PROGRAM: &str = "/usr/sbin/ufw";
 const FILES: [&str; 4] =
     ["/etc/ufw/user.rules", "/etc/ufw/user6.rules", "/etc/ufw/ufw.conf", "/etc/default/ufw"];
 const UNIT: &str = "ufw.service";
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Whether a `### tuple ###` line of ufw carries our tag.
-pub(crate) fn is_tagged(line: &str) -> bool {
-    tuple::parse(line).iter().any(Tuple::is_ours)
-}
 
 /// The firewall as ufw's files have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -127,8 +122,8 @@ impl Ufw {
         };
         let defaults = text_at(sys, defaults)?;
         Ok(Self {
-            v4: tuple::parse(&text_at(sys, v4)?),
-            v6: tuple::parse(&text_at(sys, v6)?),
+            v4: ufw::parse(&text_at(sys, v4)?),
+            v6: ufw::parse(&text_at(sys, v6)?),
             enabled: is_there(sys)? && setting(&text_at(sys, conf)?, "ENABLED").as_deref() == Some("yes"),
             // A ufw that is yet to be installed comes with IPv6 switched on.
             ipv6: setting(&defaults, "IPV6").is_none_or(|value| value == "yes"),
@@ -232,7 +227,7 @@ fn stale(now: &Ufw, wanted: &[Rule]) -> Vec<Rule> {
         let Ok(port) = tuple.port.parse() else { continue };
         let proto = if tuple.proto == "udp" { Proto::Udp } else { Proto::Tcp };
         let why =
-            tuple.comment.as_deref().and_then(|comment| comment.strip_prefix(tuple::TAG)).unwrap_or_default();
+            tuple.comment.as_deref().and_then(|comment| comment.strip_prefix(ufw::TAG)).unwrap_or_default();
         let mut rule = Rule { port, proto, from: None, why: why.to_owned() };
         if tuple.from != source(&rule, ipv6) {
             rule.from = Some(tuple.from.clone());
@@ -300,7 +295,7 @@ mod tests {
                 Some((rule, comment)) => format!("### tuple ### {rule} comment={}\n", hex(comment)),
                 None => format!("### tuple ### {line}\n"),
             });
-            tuple::parse(&lines.collect::<String>())
+            ufw::parse(&lines.collect::<String>())
         };
         Ufw { v4: parse(v4), v6: parse(v6), enabled, ipv6: true }
     }

@@ -10,7 +10,8 @@ use chom_format::{Digest, HostPath, Mode};
 use serde::{Deserialize, Serialize};
 
 use super::{ask, finished, systemctl};
-use crate::resource::{below, private, remove_tree};
+use crate::state::tree::remove as remove_tree;
+use crate::state::{below, private};
 use crate::sys::{Attrs, Command, Effect, Kind, Source, Sys, SysError};
 
 const LARGEST_SECRET: u64 = 64 << 10;

@@ -11,7 +11,7 @@ use crate::sys::{Attrs, Effect, Kind, PathState, Source, Sys, SysError, state_of
 const LONGEST_NAME: usize = 220;
 
 /// Moves a path with all below it to the attic. It is moved within a file system and copied between two.
-pub(super) fn put_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
+pub(crate) fn put_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
     let to = free_place(sys, store, path)?;
     match sys.effect(&Effect::Rename { from: path, to: &to }) {
         Err(error) if error.crosses_devices() => {
@@ -24,7 +24,7 @@ pub(super) fn put_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Res
 }
 
 /// The same for what a service wrote. Its account may go, and its numbers then say nothing: the names are noted beside it.
-pub(super) fn put_data_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
+pub(crate) fn put_data_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
     let attrs = sys.attrs(path)?;
     let to = put_away(sys, store, path)?;
     if let (Some(attrs), Some(parent)) = (attrs, to.parent()) {
@@ -43,7 +43,7 @@ pub(super) fn put_data_away(sys: &mut dyn Sys, store: &Store, path: &HostPath) -
 }
 
 /// Keeps a copy of a file or link in the attic and leaves it in its place, to be replaced there by one rename.
-pub(super) fn keep_copy(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
+pub(crate) fn keep_copy(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
     let to = free_place(sys, store, path)?;
     match sys.effect(&Effect::HardLink { original: path, path: &to }) {
         Err(error) if error.crosses_devices() => copy(sys, path, &to)?,
@@ -54,7 +54,7 @@ pub(super) fn keep_copy(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Re
 
 /// Keeps a further name for a file that has several, so that it can come back as the same file and not as a
 /// copy that its other names know nothing of. Not where the store lies on another file system.
-pub(super) fn keep_inode(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<(), SysError> {
+pub(crate) fn keep_inode(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<(), SysError> {
     let to = inode(store, path)?;
     if sys.meta(&to)?.is_some() {
         return Ok(());
@@ -69,7 +69,7 @@ pub(super) fn keep_inode(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> R
 }
 
 /// Puts the file itself back, if it was kept and nobody has changed it through another name since.
-pub(super) fn give_inode_back(
+pub(crate) fn give_inode_back(
     sys: &mut dyn Sys,
     store: &Store,
     path: &HostPath,
@@ -84,7 +84,7 @@ pub(super) fn give_inode_back(
 }
 
 /// The path is as before: the further name would only be counted.
-pub(super) fn forget_inode(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<(), SysError> {
+pub(crate) fn forget_inode(sys: &mut dyn Sys, store: &Store, path: &HostPath) -> Result<(), SysError> {
     let kept = inode(store, path)?;
     if sys.meta(&kept)?.is_some() {
         sys.effect(&Effect::Remove { path: &kept })?;
@@ -97,7 +97,7 @@ fn inode(store: &Store, path: &HostPath) -> Result<HostPath, SysError> {
 }
 
 /// What the attic of this transaction holds of a path, also from a run that was cut off.
-pub(super) fn kept(sys: &dyn Sys, store: &Store, path: &HostPath) -> Result<Vec<HostPath>, SysError> {
+pub(crate) fn kept(sys: &dyn Sys, store: &Store, path: &HostPath) -> Result<Vec<HostPath>, SysError> {
     let mut found = Vec::new();
     for number in 0.. {
         let place = place(store, path, number)?;

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 
 use chom_format::{HostPath, RelPath};
 
-use crate::resource::{Store, below, private, remove_tree, sweep_all};
+use super::tree::{remove as remove_tree, sweep_all};
+use super::{Store, below, private};
 use crate::sys::{Attrs, Effect, Of, Output, Stamp, Sys, SysError, TEMPORARY};
 
 /// How the temporary name of the state directory goes on: with seconds and nanoseconds of its parent's mtime.
@@ -125,7 +126,7 @@ impl Files {
     }
 
     /// Makes what is always in it. For whoever holds the host.
-    pub(super) fn furnish(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
+    pub(crate) fn furnish(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
         for name in ["objects", "transactions", "attic"] {
             let dir = self.join(name)?;
             if sys.meta(&dir)?.is_none() {
@@ -170,7 +171,7 @@ impl Files {
     }
 
     /// Takes away what a run left that was cut off before there was a state directory, and gives its parent its mtime back.
-    pub(super) fn clear(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
+    pub(crate) fn clear(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
         let parent = self.root.parent().unwrap_or_else(HostPath::root);
         let left = abandoned(sys, &parent)?;
         let Some(mtime) = left.iter().map(|(_, mtime)| *mtime).min() else { return Ok(()) };
@@ -179,7 +180,7 @@ impl Files {
     }
 
     /// Removes what runs that were cut off left in it under temporary names. For whoever holds the host.
-    pub(super) fn sweep(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
+    pub(crate) fn sweep(&self, sys: &mut dyn Sys) -> Result<(), SysError> {
         for name in ["objects", "transactions", "attic"] {
             sweep_all(sys, &self.join(name)?)?;
         }

@@ -1,4 +1,5 @@
-//! ufw's rules as it keeps them: one `### tuple ###` line for each rule in `user.rules` and `user6.rules`.
+//! ufw's rules as it keeps them: one `### tuple ###` line for each rule in `user.rules` and `user6.rules`. This only reads,
+//! and tells whose a rule is: ours carry [`TAG`].
 
 use std::net::IpAddr;
 
@@ -62,6 +63,11 @@ fn unhex(hex: &str) -> String {
     let bytes: Vec<u8> =
         digits.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Whether a `### tuple ###` line carries our tag.
+pub(crate) fn is_tagged(line: &str) -> bool {
+    parse(line).iter().any(Tuple::is_ours)
 }
 
 impl Tuple {

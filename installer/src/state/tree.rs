@@ -57,7 +57,7 @@ pub(crate) fn take_away(sys: &mut dyn Sys, path: &HostPath) -> Result<(), SysErr
 
 /// Puts a directory that was made aside in the place of whatever is there: cut off, there is the one or the other or
 /// nothing, and never a half.
-pub(super) fn exchange(sys: &mut dyn Sys, path: &HostPath, aside: &HostPath) -> Result<(), SysError> {
+pub(crate) fn exchange(sys: &mut dyn Sys, path: &HostPath, aside: &HostPath) -> Result<(), SysError> {
     let old = old(aside)?;
     if sys.meta(path)?.is_some() {
         sys.effect(&Effect::Rename { from: path, to: &old })?;
@@ -67,14 +67,14 @@ pub(super) fn exchange(sys: &mut dyn Sys, path: &HostPath, aside: &HostPath) -> 
 }
 
 /// Removes what [`take_away`] or [`exchange`] left when it was cut off.
-pub(super) fn clear_aside(sys: &mut dyn Sys, path: &HostPath) -> Result<(), SysError> {
+pub(crate) fn clear_aside(sys: &mut dyn Sys, path: &HostPath) -> Result<(), SysError> {
     let aside = aside(path)?;
     remove(sys, &old(&aside)?)?;
     remove(sys, &aside)
 }
 
 /// The place of a path when the directory that it is in is made elsewhere.
-pub(super) fn moved(path: &HostPath, from: &HostPath, to: &HostPath) -> Result<HostPath, SysError> {
+pub(crate) fn moved(path: &HostPath, from: &HostPath, to: &HostPath) -> Result<HostPath, SysError> {
     match path.as_str().strip_prefix(from.as_str()).map(|rest| rest.trim_start_matches('/')) {
         Some("") | None => Ok(to.clone()),
         Some(rest) => below(to, rest),
@@ -86,14 +86,14 @@ fn old(aside: &HostPath) -> Result<HostPath, SysError> {
 }
 
 /// Where a directory is made, or goes to be removed, without being taken for itself.
-pub(super) fn aside(path: &HostPath) -> Result<HostPath, SysError> {
+pub(crate) fn aside(path: &HostPath) -> Result<HostPath, SysError> {
     let parent = path.parent().unwrap_or_else(HostPath::root);
     below(&parent, &format!("{TEMPORARY}{}", Digest::of(path.as_str().as_bytes()).short()))
 }
 
 /// Removes what a write that was cut off left in a directory under an announced name. Whoever else can write there may
 /// have made such names too: what they put into a directory is not ours to remove, and stays with it.
-pub(super) fn sweep(sys: &mut dyn Sys, dir: &HostPath) -> Result<(), SysError> {
+pub(crate) fn sweep(sys: &mut dyn Sys, dir: &HostPath) -> Result<(), SysError> {
     for name in sys.list(dir)? {
         if !sys.is_temporary(&name) {
             continue;

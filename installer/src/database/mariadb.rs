@@ -3,7 +3,7 @@
 use chom_format::DatabaseName;
 use chom_format::backup::MariadbSource;
 
-use super::{Measured, ask, number};
+use super::{ask, number};
 use crate::sys::{Command, Sys, SysError};
 
 const OF_THE_SERVER: [&str; 4] = ["information_schema", "performance_schema", "mysql", "sys"];
@@ -12,8 +12,8 @@ const LAST: &[u8] = b"-- Dump completed";
 /// The dump of a server that has no databases but its own.
 pub const EMPTY: &[u8] = b"-- There was no database\n-- Dump completed\n";
 
-/// Which databases there are, and what they say of their data.
-pub fn measure(sys: &dyn Sys, source: &MariadbSource) -> Result<Measured, SysError> {
+/// Which databases there are, and how many bytes they say that their data has.
+pub fn measure(sys: &dyn Sys, source: &MariadbSource) -> Result<(Vec<DatabaseName>, u64), SysError> {
     let there = databases(sys, source)?;
     let databases = match source.databases.as_slice() {
         [] => there,
@@ -34,7 +34,7 @@ pub fn measure(sys: &dyn Sys, source: &MariadbSource) -> Result<Measured, SysErr
         let command = query(source, &sum);
         bytes = number(&command, &ask(sys, &command)?)?;
     }
-    Ok(Measured { databases, ..Measured::of(bytes) })
+    Ok((databases, bytes))
 }
 
 /// All databases that are not the server's own.
