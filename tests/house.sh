@@ -19,6 +19,12 @@ while IFS= read -r hit; do breach "$hit"; done < <(
 )
 while IFS= read -r hit; do breach "$hit"; done < <(git grep -nE '#\[ignore' -- '*.rs')
 
+# Recipes name files that are there.
+while IFS=: read -r page path; do [ -e "$path" ] || breach "$page names \`$path\`, which is not there"; done < <(
+    grep -HoE '`(format|bundler|installer|tests|targets|templates|docs)/[A-Za-z0-9_./-]+`' \
+        docs/architecture.md docs/contributing.md | tr -d '`' | sort -u
+)
+
 # The engine knows no kind of resource: what a kind does otherwise than others, it states in its own file.
 while IFS= read -r hit; do breach "$hit: a kind of resource in the engine"; done < <(
     git grep -nE 'Resource::[A-Z]' -- 'installer/src/engine/*.rs' ':!installer/src/engine/tests'
