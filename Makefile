@@ -16,10 +16,7 @@ NATIVE    := $(shell uname -m)-unknown-linux-musl
 
 # The path of the checkout and of cargo's home must not be in the binaries: the same source gives the same bytes.
 REMAP := --remap-path-prefix=$(CURDIR)=/chom --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
-# A panic ends the program, so nothing reads unwind tables; relative relocations are packed. A fifth less.
-SMALL := -C force-unwind-tables=no -C link-arg=-T$(CURDIR)/installer/small.ld -C link-arg=--no-eh-frame-hdr
-SMALL += -C link-arg=--pack-dyn-relocs=relr
-BUILD := RUSTFLAGS="$(REMAP) $(SMALL)" cargo build --release --locked --target-dir $(TARGET)/static
+BUILD := RUSTFLAGS="$(REMAP)" cargo build --release --locked --target-dir $(TARGET)/static
 
 SOURCES := $(shell find format installer bundler targets templates -type f 2>/dev/null) Cargo.toml Cargo.lock .cargo/config.toml rust-toolchain.toml
 
