@@ -62,6 +62,10 @@ test-faults: dist ## every fault there is: each step, each effect of the real pr
 test-power: dist ## the power of a virtual machine fails a hundred times, and what was not synced is lost (three quarters of an hour)
 	CHOM_CASES=100 bash tests/memory.sh cargo test --locked --target-dir $(TARGET) -p chom-tests --test power -- --nocapture
 
+.PHONY: test-races
+test-races: dist ## other accounts race against root on a throw-away host, two hundred times for each item (an hour)
+	CHOM_RACES=200 cargo test --locked --target-dir $(TARGET) -p chom-tests --test adversary -- --nocapture
+
 .PHONY: fuzz
 fuzz: ## every reader of foreign bytes under a fuzzer, SECONDS each (600)
 	@bash tests/fuzz.sh $(SECONDS)

@@ -13,6 +13,9 @@ use super::scope::within;
 /// The kernel's own file systems: nobody but root makes names in them.
 const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
+/// Where a program is looked for that has no path: only root makes names in them, and it is started by that path.
+const PROGRAMS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
 /// What a path of a call leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reached {
@@ -99,6 +102,7 @@ pub(super) fn astray(known: &Known, call: &Call, reached: &Reached) -> Option<St
         By::Name(_) if follows(known, call) => Some(format!("{name} follows a link at {}", reached.path)),
         By::Name(_) => None,
         By::Path(path) if path == "/" || of_kernel(path) => None,
+        By::Path(path) if is_look_for_program(known, path) => None,
         By::Path(path) => Some(format!("{name} goes by a path and not by a descriptor: {path}")),
     }
 }
@@ -111,6 +115,11 @@ fn follows(known: &Known, call: &Call) -> bool {
         Follows::Unless(flag) => !call.has(flag) && !(call.has("O_CREAT") && call.has("O_EXCL")),
         Follows::With(flag) => call.has(flag),
     }
+}
+
+fn is_look_for_program(known: &Known, path: &str) -> bool {
+    let looks = matches!(known.name, "stat" | "access" | "newfstatat" | "faccessat");
+    looks && path.rsplit_once('/').is_some_and(|(dir, _)| PROGRAMS.contains(&dir))
 }
 
 /// Through a process one comes to every other place: to what it holds, and to its root.
