@@ -46,6 +46,9 @@ impl Sys for Programs {
     fn link(&self, path: &HostPath) -> Result<String, SysError> {
         Err(SysError::Injected(path.to_string()))
     }
+    fn open_with(&self, path: &HostPath) -> Result<(Attrs, Box<dyn Read>), SysError> {
+        Err(SysError::Injected(path.to_string()))
+    }
     fn open(&self, path: &HostPath) -> Result<Box<dyn Read>, SysError> {
         Err(SysError::Injected(path.to_string()))
     }

@@ -51,6 +51,10 @@ impl Sys for Guard<'_> {
         self.sys.link(path)
     }
 
+    fn open_with(&self, path: &HostPath) -> Result<(Attrs, Box<dyn Read>), SysError> {
+        self.sys.open_with(path)
+    }
+
     fn open(&self, path: &HostPath) -> Result<Box<dyn Read>, SysError> {
         self.sys.open(path)
     }

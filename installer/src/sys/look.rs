@@ -10,26 +10,33 @@ use super::{Attrs, Kind, Meta, PathState, Stamp, Sys, SysError};
 
 /// The state of a path, with the digest from [`Sys::digest`]: for plans, which must be quick.
 pub fn look(sys: &dyn Sys, path: &HostPath) -> Result<PathState, SysError> {
-    state(sys, path, &|path| sys.digest(path))
+    state(sys, path, &|path, meta| {
+        let Some(attrs) = sys.attrs(path)? else { return Ok(PathState::Absent) };
+        Ok(PathState::File { sha256: sys.digest(path)?, size: meta.size, attrs })
+    })
 }
 
-/// The state of a path, its bytes read now: for saving and for proofs.
+/// The state of a path, its bytes read now: for saving and for proofs. Content and attributes are of one file, whoever
+/// exchanges it meanwhile: what is put back later gives nobody more than he had.
 pub fn state_of(sys: &dyn Sys, path: &HostPath) -> Result<PathState, SysError> {
-    state(sys, path, &|path| {
-        let (digest, _) = Digest::of_reader(sys.open(path)?).map_err(SysError::io("read", path))?;
-        Ok(digest)
+    state(sys, path, &|path, _| {
+        let (attrs, bytes) = sys.open_with(path)?;
+        let (sha256, size) = Digest::of_reader(bytes).map_err(SysError::io("read", path))?;
+        Ok(PathState::File { sha256, size, attrs })
     })
 }
 
 fn state(
     sys: &dyn Sys,
     path: &HostPath,
-    digest: &dyn Fn(&HostPath) -> Result<Digest, SysError>,
+    file: &dyn Fn(&HostPath, Meta) -> Result<PathState, SysError>,
 ) -> Result<PathState, SysError> {
     let Some(meta) = sys.meta(path)? else { return Ok(PathState::Absent) };
+    if meta.kind == Kind::File {
+        return file(path, meta);
+    }
     let Some(mut attrs) = sys.attrs(path)? else { return Ok(PathState::Absent) };
     Ok(match meta.kind {
-        Kind::File => PathState::File { sha256: digest(path)?, size: meta.size, attrs },
         Kind::Link => PathState::Link { target: sys.link(path)?, attrs },
         Kind::Dir => {
             // It changes with every name in it, so it is no property of the path alone.

@@ -61,6 +61,9 @@ pub trait Sys: Sync {
     /// The bytes of a regular file.
     fn open(&self, path: &HostPath) -> Result<Box<dyn Read>, SysError>;
 
+    /// A regular file with its attributes: those of what was opened, and not of what has the name a moment later.
+    fn open_with(&self, path: &HostPath) -> Result<(Attrs, Box<dyn Read>), SysError>;
+
     /// The digest of a regular file. May be answered from what was read before, when the file provably is
     /// the same since; a proof reads the bytes with [`Sys::open`].
     fn digest(&self, path: &HostPath) -> Result<Digest, SysError> {

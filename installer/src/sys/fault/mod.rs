@@ -177,6 +177,11 @@ impl Sys for FaultSys {
         self.inner.link(path)
     }
 
+    fn open_with(&self, path: &HostPath) -> Result<(Attrs, Box<dyn Read>), SysError> {
+        self.alive()?;
+        self.inner.open_with(path)
+    }
+
     fn open(&self, path: &HostPath) -> Result<Box<dyn Read>, SysError> {
         self.alive()?;
         self.inner.open(path)

@@ -17,6 +17,7 @@ pub(super) mod walk;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -201,6 +202,14 @@ impl Sys for RealSys {
         target.into_string().map_err(|text| {
             SysError::other("read the link", path, format!("its text is not UTF-8: {}", text.display()))
         })
+    }
+
+    fn open_with(&self, path: &HostPath) -> Result<(Attrs, Box<dyn Read>), SysError> {
+        let held = OwnedFd::from(self.open_file(path)?);
+        let io = |error| SysError::io("read the attributes of", path)(error);
+        let found = Look::of(&held, OsStr::new("")).map_err(io)?.meta;
+        let attrs = Attrs { xattrs: attrs::xattrs(&held).map_err(io)?, ..found.plain_attrs() };
+        Ok((attrs, Box::new(File::from(held))))
     }
 
     fn open(&self, path: &HostPath) -> Result<Box<dyn Read>, SysError> {
