@@ -8,25 +8,20 @@
 //! Invariant: nothing is written but to what was mounted here, reached by its descriptor. The directory that is hidden may
 //! be another account's, and its name may lead elsewhere in the next moment.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "what is written is in memory that was mounted here, reached by its descriptor"
-)]
-
 mod lay;
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use chom_format::{Digest, Mode};
+use chom_format::{Digest, Mode as FileMode};
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::{OFlags, openat, readlinkat};
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, mkdirat, openat, readlinkat, symlinkat,
+};
 
 use super::real::walk::{self, Look, Place, magic};
 use super::{Kind, Sys as _, SysError, mounts, named};
@@ -69,7 +64,7 @@ pub enum Laid {
         /// What they must be.
         sha256: Digest,
         /// Permission bits.
-        mode: Mode,
+        mode: FileMode,
         /// Owner.
         uid: u32,
         /// Group.
@@ -118,7 +113,7 @@ fn show(layer: &Layer) -> Result<(), SysError> {
         Under::Nothing => tmpfs(at, &place, &host)?,
         Under::Copy => {
             let memory = tmpfs(at, &place, &host)?;
-            Copier::new(at).dir(&host, Path::new(&magic(&memory)), 0)?;
+            Copier::new(at).dir(&host, &memory, 0)?;
             memory
         }
         Under::Through => {
@@ -146,7 +141,7 @@ fn open_dir(place: &Place) -> io::Result<OwnedFd> {
 
 fn dir_in(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(dir, name, flags, rustix::fs::Mode::empty())?)
+    Ok(openat(dir, name, flags, Mode::empty())?)
 }
 
 /// What is mounted at a place by now. Where others can exchange the directory below it, another one may have its name.
@@ -180,14 +175,11 @@ fn through(at: &Path, place: &Place, host: &OwnedFd) -> Result<OwnedFd, SysError
 
 /// Whether it could be done: not on a kernel without overlayfs, nor over each file system.
 fn overlay(original: &OwnedFd, memory: &OwnedFd) -> io::Result<bool> {
-    let memory = PathBuf::from(magic(memory));
-    let (upper, work) = (memory.join("upper"), memory.join("work"));
-    fs::create_dir(&upper)?;
-    fs::create_dir(&work)?;
+    let (upper, work) = (made(memory, OsStr::new("upper"))?, made(memory, OsStr::new("work"))?);
     copy_attrs(original, &upper)?;
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}", magic(original), upper.display(), work.display());
-    Ok(mount(Some("overlay"), &memory, Some("overlay"), MsFlags::empty(), Some(options.as_str())).is_ok())
+    let options = format!("lowerdir={},upperdir={},workdir={}", magic(original), magic(&upper), magic(&work));
+    let at = magic(memory);
+    Ok(mount(Some("overlay"), at.as_str(), Some("overlay"), MsFlags::empty(), Some(options.as_str())).is_ok())
 }
 
 /// The directories on which other file systems are mounted below this one, outermost first, held as they are now.
@@ -236,7 +228,7 @@ impl Copier<'_> {
         Copier { at, room: LARGEST_COPY }
     }
 
-    pub(super) fn dir(&mut self, from: &OwnedFd, to: &Path, depth: u32) -> Result<(), SysError> {
+    pub(super) fn dir(&mut self, from: &OwnedFd, to: &OwnedFd, depth: u32) -> Result<(), SysError> {
         let at = self.at;
         let io = |source| failed("copy", at, source);
         if depth > DEEPEST {
@@ -245,19 +237,13 @@ impl Copier<'_> {
         for name in walk::names(from).map_err(io)? {
             // It may have gone since it was listed.
             let Ok(found) = Look::of(from, &name) else { continue };
-            let copy = to.join(&name);
             match found.meta.kind {
                 Kind::Dir => {
-                    let dir = dir_in(from, &name).map_err(io)?;
-                    fs::create_dir(&copy).map_err(io)?;
+                    let (dir, copy) = (dir_in(from, &name).map_err(io)?, made(to, &name).map_err(io)?);
                     self.dir(&dir, &copy, depth + 1)?;
                 }
-                Kind::Link => {
-                    let target = readlinkat(from, &name, Vec::new()).map_err(|error| io(error.into()))?;
-                    symlink(OsStr::from_bytes(target.to_bytes()), &copy).map_err(io)?;
-                    lchown(&copy, Some(found.meta.uid), Some(found.meta.gid)).map_err(io)?;
-                }
-                Kind::File => self.file(from, &name, &found, &copy)?,
+                Kind::Link => link(from, to, &name, &found).map_err(io)?,
+                Kind::File => self.file(from, to, &name, &found).map_err(io)?,
                 // Nothing that a configuration is read from.
                 Kind::Fifo | Kind::Socket | Kind::Block | Kind::Char => {}
             }
@@ -265,29 +251,47 @@ impl Copier<'_> {
         copy_attrs(from, to).map_err(io)
     }
 
-    fn file(&mut self, from: &OwnedFd, name: &OsStr, found: &Look, copy: &Path) -> Result<(), SysError> {
-        let at = self.at;
-        let io = |source| failed("copy", at, source);
+    fn file(&mut self, from: &OwnedFd, to: &OwnedFd, name: &OsStr, found: &Look) -> io::Result<()> {
         let size = found.meta.size;
-        self.room = self
-            .room
-            .checked_sub(size)
-            .ok_or_else(|| io(io::Error::other("it holds more than a configuration directory should")))?;
+        let too_much = || io::Error::other("it holds more than a configuration directory should");
+        self.room = self.room.checked_sub(size).ok_or_else(too_much)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let open = openat(from, name, flags, rustix::fs::Mode::empty()).map_err(|error| io(error.into()))?;
-        let mut to = File::create_new(copy).map_err(io)?;
-        if Look::of(&open, OsStr::new("")).map_err(io)?.meta.kind == Kind::File {
-            io::copy(&mut File::from(open).take(size), &mut to).map_err(io)?;
+        let open = openat(from, name, flags, Mode::empty())?;
+        let mut copy = new_file(to, name)?;
+        if Look::of(&open, OsStr::new(""))?.meta.kind == Kind::File {
+            io::copy(&mut File::from(open).take(size), &mut copy)?;
         }
-        lchown(copy, Some(found.meta.uid), Some(found.meta.gid)).map_err(io)?;
-        fs::set_permissions(copy, fs::Permissions::from_mode(found.meta.mode.bits())).map_err(io)
+        own(&copy, found.meta.uid, found.meta.gid, found.meta.mode.bits())
     }
 }
 
-fn copy_attrs(from: &OwnedFd, to: &Path) -> io::Result<()> {
+fn link(from: &OwnedFd, to: &OwnedFd, name: &OsStr, found: &Look) -> io::Result<()> {
+    symlinkat(readlinkat(from, name, Vec::new())?, to, name)?;
+    let (uid, gid) = (Uid::from_raw(found.meta.uid), Gid::from_raw(found.meta.gid));
+    Ok(chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// A directory in memory, made and opened.
+pub(super) fn made(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    mkdirat(dir, name, Mode::from_raw_mode(0o755))?;
+    dir_in(dir, name)
+}
+
+/// A file in memory, made and opened for writing.
+pub(super) fn new_file(dir: &OwnedFd, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(openat(dir, name, flags, Mode::from_raw_mode(0o600))?))
+}
+
+/// Gives what is open its owner and its permission bits.
+pub(super) fn own(open: &impl AsFd, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
+    fchown(open, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    Ok(fchmod(open, Mode::from_raw_mode(mode))?)
+}
+
+fn copy_attrs(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
     let meta = Look::of(from, OsStr::new(""))?.meta;
-    lchown(to, Some(meta.uid), Some(meta.gid))?;
-    fs::set_permissions(to, fs::Permissions::from_mode(meta.mode.bits()))
+    own(to, meta.uid, meta.gid, meta.mode.bits())
 }
 
 fn failed(operation: &'static str, object: impl AsRef<Path>, source: io::Error) -> SysError {
@@ -296,6 +300,9 @@ fn failed(operation: &'static str, object: impl AsRef<Path>, source: io::Error) 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+
     use super::*;
 
     /// Needs root, as the installer does.

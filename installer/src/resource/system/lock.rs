@@ -54,7 +54,7 @@ fn held(sys: &dyn Sys, text: &str, deadline: Instant) -> Result<Option<File>, Sy
     if sys.root() != Path::new("/") || sys.meta(&path)?.is_none_or(|meta| meta.kind != Kind::File) {
         return Ok(None);
     }
-    let Some(file) = open_own(sys.root(), &path, Access::Lock)? else { return Ok(None) };
+    let Some(file) = open_own(sys.root(), &path, Access::LockTheirs)? else { return Ok(None) };
     while !lock(&file) {
         if Instant::now() >= deadline {
             let holder = dpkg::holder(sys)?;

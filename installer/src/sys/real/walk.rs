@@ -317,23 +317,26 @@ pub(crate) fn outside(file: &Path) -> io::Result<File> {
     Ok(File::from(openat(CWD, file, flags, Mode::empty())?))
 }
 
-/// What a file of the state directory is opened for.
+/// What a file is kept open for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// To be read.
     Read,
     /// To be locked, and to say by whom; made when it is missing.
     Lock,
+    /// To be locked where it is another program's.
+    LockTheirs,
     /// To be written at its end; made when it is missing.
     Append,
 }
 
-/// A file of the state directory that is kept open; none when it is missing and is only to be read.
+/// A file that is kept open; none when it is missing and is not to be made.
 pub(crate) fn open_own(root: &Path, path: &HostPath, access: Access) -> Result<Option<File>, SysError> {
     let Some(place) = find(root, path)? else { return Ok(None) };
     let access = match access {
         Access::Read => OFlags::RDONLY,
         Access::Lock => OFlags::RDWR | OFlags::CREATE,
+        Access::LockTheirs => OFlags::RDWR,
         Access::Append => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE,
     };
     let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

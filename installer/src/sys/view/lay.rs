@@ -1,24 +1,17 @@
 //! Puts files and links into what a child sees, and takes names away from it.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "what is written is in memory that was mounted here, reached by its descriptor"
-)]
-
 use std::ffi::OsStr;
-use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use chom_format::Digest;
-use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
+use rustix::fs::{AtFlags, symlinkat, unlinkat};
 use rustix::io::Errno;
 
-use super::{Copier, Laid, dir_in, failed, open_dir, place};
+use super::{Copier, Laid, dir_in, failed, made, new_file, open_dir, own, place};
 use crate::sys::real::below;
-use crate::sys::real::walk::{Look, magic, outside};
+use crate::sys::real::walk::{Look, outside};
 use crate::sys::{Kind, SysError};
 
 /// Puts one thing into the layer of `at`, whose top is open as `shown`.
@@ -35,14 +28,12 @@ pub(super) fn lay(at: &Path, shown: &OwnedFd, laid: &Laid) -> Result<(), SysErro
         Err(error) => return Err(io(error.into())),
     }
     // In memory of ours: nobody else can make a name there.
-    let to = PathBuf::from(magic(&dir)).join(name);
     match laid {
         Laid::Absent { .. } => Ok(()),
-        Laid::Link { target, .. } => symlink(target, &to).map_err(io),
+        Laid::Link { target, .. } => symlinkat(target.as_str(), &dir, name).map_err(|error| io(error.into())),
         Laid::Text { text, .. } => {
-            let mut file = File::create_new(&to).map_err(io)?;
-            file.write_all(text.as_bytes()).map_err(io)?;
-            fs::set_permissions(&to, fs::Permissions::from_mode(0o644)).map_err(io)
+            let mut file = new_file(&dir, name).map_err(io)?;
+            file.write_all(text.as_bytes()).and_then(|()| own(&file, 0, 0, 0o644)).map_err(io)
         }
         Laid::File { from, sha256, mode, uid, gid, .. } => {
             let mut bytes = Vec::new();
@@ -52,9 +43,8 @@ pub(super) fn lay(at: &Path, shown: &OwnedFd, laid: &Laid) -> Result<(), SysErro
             if found != *sha256 {
                 return Err(SysError::Digest { object: from.display().to_string(), wanted: *sha256, found });
             }
-            File::create_new(&to).and_then(|mut file| file.write_all(&bytes)).map_err(io)?;
-            lchown(&to, Some(*uid), Some(*gid)).map_err(io)?;
-            fs::set_permissions(&to, fs::Permissions::from_mode(mode.bits())).map_err(io)
+            let mut file = new_file(&dir, name).map_err(io)?;
+            file.write_all(&bytes).and_then(|()| own(&file, *uid, *gid, mode.bits())).map_err(io)
         }
     }
 }
@@ -69,7 +59,8 @@ fn parent(at: &Path, shown: &OwnedFd, parents: &Path, makes: bool) -> io::Result
             Ok(Kind::Link) => in_the_place_of_a_link(&dir, part, &path)?,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound && makes => {
-                mkdirat(&dir, part, Mode::from_raw_mode(0o755))?;
+                dir = made(&dir, part)?;
+                continue;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -87,8 +78,7 @@ fn in_the_place_of_a_link(dir: &OwnedFd, name: &OsStr, path: &Path) -> io::Resul
     };
     let whole = PathBuf::from(whole.as_str());
     unlinkat(dir, name, AtFlags::empty())?;
-    mkdirat(dir, name, Mode::from_raw_mode(0o755))?;
-    let copy = PathBuf::from(magic(dir)).join(name);
+    let copy = made(dir, name)?;
     let from =
         place(&whole).and_then(|place| open_dir(&place).map_err(|source| failed("open", &whole, source)));
     let copied = from.and_then(|from| Copier::new(&whole).dir(&from, &copy, 0));
