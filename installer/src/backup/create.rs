@@ -26,7 +26,7 @@ const TRIES: usize = 3;
 
 /// What a backup is made of.
 #[derive(Debug)]
-pub struct Order<'a> {
+pub struct BackupRequest<'a> {
     /// What stands on the host says it.
     pub spec: &'a BackupSpec,
     /// What the label says beside its parts.
@@ -100,14 +100,18 @@ pub fn measure(
 }
 
 /// Makes a backup. It is seen when this returns, and after an error there is nothing of it.
-pub fn create(sys: &mut dyn Sys, order: &Order<'_>, told: &dyn Fn(&Stage<'_>)) -> Result<Found, BackupError> {
-    let shelf = Shelf { dir: order.spec.policy.dir.clone() };
-    let measured = measure(sys, order.spec, told)?;
+pub fn create(
+    sys: &mut dyn Sys,
+    request: &BackupRequest<'_>,
+    told: &dyn Fn(&Stage<'_>),
+) -> Result<Found, BackupError> {
+    let shelf = Shelf { dir: request.spec.policy.dir.clone() };
+    let measured = measure(sys, request.spec, told)?;
     shelf.establish(sys)?;
     let id = shelf.next_id(sys)?;
     let workshop = shelf.workshop(id)?;
     sys.effect(&Effect::MakeDir { path: &workshop, attrs: &private(0o700) })?;
-    let made = fill(sys, order, id, &workshop, measured, told).and_then(|label| {
+    let made = fill(sys, request, id, &workshop, measured, told).and_then(|label| {
         let place = shelf.place(id)?;
         sys.effect(&Effect::Rename { from: &workshop, to: &place })?;
         Ok(Found { id, place, label: Ok(label) })
@@ -123,16 +127,16 @@ pub fn create(sys: &mut dyn Sys, order: &Order<'_>, told: &dyn Fn(&Stage<'_>)) -
 
 fn fill(
     sys: &mut dyn Sys,
-    order: &Order<'_>,
+    request: &BackupRequest<'_>,
     id: u64,
     workshop: &HostPath,
     measured: Vec<Measured>,
     told: &dyn Fn(&Stage<'_>),
 ) -> Result<Label, BackupError> {
-    let (about, recipients) = (&order.about, &order.spec.policy.recipients);
+    let (about, recipients) = (&request.about, &request.spec.policy.recipients);
     let at = Timestamp::now().to_string();
     let (mut parts, mut keys) = (Vec::new(), Vec::new());
-    for (part, measured) in order.spec.parts.iter().zip(measured) {
+    for (part, measured) in request.spec.parts.iter().zip(measured) {
         interrupt::check()?;
         told(&Stage::Reading(part.name.as_str()));
         let failed = |source| BackupError::Part { part: part.name.to_string(), source };

@@ -7,7 +7,7 @@ use chom_format::backup::{BackupPart, BackupPolicy, BackupSource, BackupSpec, Pa
 use proptest::prelude::*;
 
 use super::age::Identity;
-use super::create::{About, Order, create};
+use super::create::{About, BackupRequest, create};
 use super::shelf::{Found, Shelf};
 use super::source::paths;
 use super::verify::{Depth, Keys, verify};
@@ -55,7 +55,7 @@ pub(crate) fn about() -> About {
 
 fn make(root: &Path, fault: Fault, spec: &BackupSpec) -> (FaultSys, Result<Found, BackupError>) {
     let mut sys = FaultSys::new(root, fault);
-    let made = create(&mut sys, &Order { spec, about: about() }, &|_| {});
+    let made = create(&mut sys, &BackupRequest { spec, about: about() }, &|_| {});
     (sys, made)
 }
 

@@ -6,7 +6,7 @@ use chom_format::shown;
 
 use crate::plan::{Plan, Style};
 use crate::run::{Consent, Proposal, RunError, Waiting};
-use crate::transaction::Known;
+use crate::transaction::TransactionRecord;
 use crate::ui::{Answer, Printer, ask, ask_within, somebody};
 
 /// Shows what is to be done and asks, unless `--yes` has answered.
@@ -22,7 +22,7 @@ impl Agreement {
     }
 
     /// Whether these transactions shall be taken back.
-    pub(super) fn agree_to_roll_back(&self, known: &[&Known]) -> Result<(), RunError> {
+    pub(super) fn agree_to_roll_back(&self, known: &[&TransactionRecord]) -> Result<(), RunError> {
         for known in known {
             let bundle = known.state.begin.as_ref().map(|begin| begin.bundle.as_str()).unwrap_or_default();
             self.printer.say(format_args!("transaction {} ({bundle}) will be taken back", known.id));

@@ -19,7 +19,7 @@ impl Guard {
     /// Runs the command.
     pub fn run(self, ctx: &mut Ctx) -> Result<Exit, Error> {
         let progress = ctx.progress();
-        let outcome = run::guard(self.id, &progress);
+        let outcome = run::watchdog(self.id, &progress);
         progress.end();
         Ok(ctx.end(&outcome?))
     }

@@ -3,7 +3,7 @@
 
 use crate::journal::{BootTime, Standing};
 use crate::sys::{Sys, SysError, text_at};
-use crate::transaction::Known;
+use crate::transaction::TransactionRecord;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const UPTIME: &str = "/proc/uptime";
@@ -22,8 +22,8 @@ pub fn boot_time(sys: &dyn Sys) -> Result<BootTime, SysError> {
 
 /// Now, for telling whether windows of these transactions are still open. Not asked where none has one; where one has, not
 /// to know is an error: it would be rolled back under whoever is about to confirm it.
-pub fn time_for(sys: &dyn Sys, known: &[Known]) -> Result<BootTime, SysError> {
-    let exposed = |known: &Known| matches!(known.state.standing, Standing::Exposed { .. });
+pub fn time_for(sys: &dyn Sys, known: &[TransactionRecord]) -> Result<BootTime, SysError> {
+    let exposed = |known: &TransactionRecord| matches!(known.state.standing, Standing::Exposed { .. });
     if known.iter().any(exposed) { boot_time(sys) } else { Ok(BootTime::default()) }
 }
 

@@ -3,7 +3,7 @@
 use chom_format::exit::Explain;
 use chom_format::{Exit, HostPath, HostState, StepId};
 
-use super::order::Position;
+use super::request::Position;
 use crate::journal::JournalError;
 use crate::resource::Obstacle;
 use crate::step::StepError;

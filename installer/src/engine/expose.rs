@@ -4,11 +4,11 @@
 //! check -> watch -> firewall -> check -> Exposed --- confirmed in time ---> Confirmed: it stands
 //!            |          |         |         |
 //!            |          '---------'         '-------- the window closes, or the host boots: taken back
-//!            '-- the run is killed: the guard finds the lock free, and takes it back
+//!            '-- the run is killed: the watchdog finds the lock free, and takes it back
 //! ```
 //!
-//! 1. **The guard comes first.** Before the first rule changes, a unit of systemd watches over the transaction
-//!    (see [`crate::run::guard()`]). It needs neither this process nor the bundle nor the connection.
+//! 1. **The watchdog comes first.** Before the first rule changes, a unit of systemd watches over the transaction
+//!    (see [`crate::run::watchdog()`]). It needs neither this process nor the bundle nor the connection.
 //! 2. **One append decides.** Whoever confirms and whoever takes back holds the lock, reads the journal again,
 //!    and appends one record. The other one finds it.
 //! 3. **Only what was proved counts.** The word of this exposure, over a connection made since: see
@@ -21,12 +21,12 @@ use super::boot::keep_program;
 use super::clock::boot_time;
 use super::confirm::{ConfirmError, Confirmation};
 use super::forward::Stop;
-use super::order::Window;
 use super::report::{Ending, Failure, Report};
+use super::request::Window;
 use super::{Engine, EngineError, Event, Open};
 use crate::journal::{Exposure, Record, Standing};
 use crate::sys::{Command, Effect, SysError};
-use crate::transaction::{Known, list};
+use crate::transaction::{TransactionRecord, list};
 
 /// Transactions that are kept, when the run that knew it is gone.
 const KEEP: usize = 5;
@@ -42,7 +42,7 @@ impl Engine<'_> {
         if let Some(bytes) = self.program.as_deref() {
             keep_program(self.sys, &program, bytes)?;
         }
-        let output = self.sys.effect(&Effect::Run(&guard(open.id, program.as_str())))?;
+        let output = self.sys.effect(&Effect::Run(&watchdog(open.id, program.as_str())))?;
         if !output.success() {
             let why = format!("systemd-run ended with {}: {}", output.code, output.complaint());
             return Err(SysError::other("guard", format!("transaction {}", open.id), why));
@@ -52,7 +52,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Ends the watch over a transaction that is settled. The guard would see it by itself a moment later.
+    /// Ends the watch over a transaction that is settled. The watchdog would see it by itself a moment later.
     pub(super) fn unwatch(&mut self, open: &mut Open) {
         if self.sys.root() != Path::new("/") {
             return;
@@ -136,7 +136,12 @@ impl Engine<'_> {
         Ok(Report { ending, failure, proof, exceptions, ..open.report() })
     }
 
-    fn give_up(&mut self, known: Known, cause: &str, message: String) -> Result<Report, EngineError> {
+    fn give_up(
+        &mut self,
+        known: TransactionRecord,
+        cause: &str,
+        message: String,
+    ) -> Result<Report, EngineError> {
         let report = self.take_back_known(known.clone(), cause)?;
         let mut open = self.reopen(known)?;
         self.unwatch(&mut open);
@@ -145,9 +150,9 @@ impl Engine<'_> {
     }
 }
 
-// `exec`: systemd-run comes back when the guard runs, or with the reason why it cannot. A guard that is killed is
+// `exec`: systemd-run comes back when the watchdog runs, or with the reason why it cannot. A watchdog that is killed is
 // started again; one that needs a person is not.
-fn guard(id: u64, program: &str) -> Command {
+fn watchdog(id: u64, program: &str) -> Command {
     let unit = format!("--unit=chom-guard-{id:06}");
     let what = format!("--description=Takes transaction {id} back unless it is confirmed");
     let number = id.to_string();

@@ -7,9 +7,9 @@ use chom_format::step::Phase;
 use chom_format::{HostPath, StepId};
 
 use super::begin::{fresh_token, still_as_planned};
-use super::guard::Guard;
-use super::order::{Order, Position, Task};
+use super::cancellable::Cancellable;
 use super::report::{Ending, Failure, Report};
+use super::request::{Position, Task, TransactionRequest};
 use super::{Engine, EngineError, Event, Open, touch};
 use crate::check::{Progress, Report as CheckReport};
 use crate::journal::{Expected, JournalError, Record};
@@ -21,7 +21,7 @@ use crate::transaction::prune;
 
 /// What the way forward has come to.
 #[derive(Default)]
-pub(super) struct Way {
+pub(super) struct ForwardRun {
     pub(super) effects: u64,
     pub(super) checks: Vec<CheckReport>,
     /// A unit watches over the transaction.
@@ -33,62 +33,68 @@ pub(super) struct Way {
 impl Engine<'_> {
     /// Installs: all of it, or nothing. An error means that nothing was begun; the end of what was begun, good
     /// or bad, is the report.
-    pub fn install(&mut self, order: &Order<'_>) -> Result<Report, EngineError> {
+    pub fn install(&mut self, request: &TransactionRequest<'_>) -> Result<Report, EngineError> {
         let begun = Instant::now();
-        self.hold.say(&format!("installing {}", order.bundle));
-        let mut open = self.begin(order)?;
-        let mut way = Way::default();
-        let mut report = match self.forward(&mut open, order, &mut way) {
+        self.hold.say(&format!("installing {}", request.bundle));
+        let mut open = self.begin(request)?;
+        let mut run = ForwardRun::default();
+        let mut report = match self.forward(&mut open, request, &mut run) {
             Ok(ending) => {
                 if ending == Ending::Committed {
-                    self.tidy(&mut open, order.options.keep);
+                    self.tidy(&mut open, request.options.keep);
                 }
                 Report { ending, ..open.report() }
             }
             Err(stop) => {
-                let report = self.turn_back(&mut open, stop.failure(way.at.take()));
-                if way.guarded {
+                let report = self.turn_back(&mut open, stop.failure(run.at.take()));
+                if run.guarded {
                     self.unwatch(&mut open);
                 }
                 report
             }
         };
-        report.effects = way.effects;
-        report.checks = way.checks;
+        report.effects = run.effects;
+        report.checks = run.checks;
         report.seconds = begun.elapsed().as_secs_f64();
         Ok(report)
     }
 
-    fn forward(&mut self, open: &mut Open, order: &Order<'_>, way: &mut Way) -> Result<Ending, Stop> {
+    fn forward(
+        &mut self,
+        open: &mut Open,
+        request: &TransactionRequest<'_>,
+        run: &mut ForwardRun,
+    ) -> Result<Ending, Stop> {
         self.save(open, self.boot_unit()?)?;
         self.arm(open)?;
-        self.save(open, self.units(order)?)?;
-        let end = Instant::now() + order.options.deadline;
-        let mut context = Context { stage: Some(self.files.of(open.id, "stage")?), ..order.context.clone() };
+        self.save(open, self.units(request)?)?;
+        let end = Instant::now() + request.options.deadline;
+        let mut context =
+            Context { stage: Some(self.files.of(open.id, "stage")?), ..request.context.clone() };
         let expose = |task: &&Task<'_>| task.phase == Phase::Expose;
-        let (last, first): (Vec<_>, Vec<_>) = order.tasks.iter().partition(expose);
+        let (last, first): (Vec<_>, Vec<_>) = request.tasks.iter().partition(expose);
         for (number, task) in (1..).zip(first.iter().chain(&last)) {
             if number == first.len() + 1 {
-                self.check(open, order, way)?;
-                if order.options.window.is_some() {
-                    way.guarded = true;
+                self.check(open, request, run)?;
+                if request.options.window.is_some() {
+                    run.guarded = true;
                     self.watch(open)?;
                 }
             }
-            let total = order.tasks.len();
+            let total = request.tasks.len();
             let summary = task.change.summary.as_str();
             let event = Event::StepBegun { number, total, step: &task.id, phase: task.phase, summary };
             self.tell(open, &event);
-            way.at = Some(task.id.clone());
+            run.at = Some(task.id.clone());
             let deadline = end.min(Instant::now() + task.deadline);
-            self.step(open, order, task, &context, deadline, way)?;
-            way.at = None;
+            self.step(open, request, task, &context, deadline, run)?;
+            run.at = None;
             context.absorb(&task.change);
         }
         // Once more after the exposure: the firewall must not have cut off what was healthy.
-        self.check(open, order, way)?;
-        self.seal(open, order, way)?;
-        if let (Some(window), false) = (&order.options.window, last.is_empty()) {
+        self.check(open, request, run)?;
+        self.seal(open, request, run)?;
+        if let (Some(window), false) = (&request.options.window, last.is_empty()) {
             self.open_window(open, window)?;
             return Ok(Ending::Exposed);
         }
@@ -101,11 +107,11 @@ impl Engine<'_> {
     fn step(
         &mut self,
         open: &mut Open,
-        order: &Order<'_>,
+        request: &TransactionRequest<'_>,
         task: &Task<'_>,
         context: &Context,
         deadline: Instant,
-        way: &mut Way,
+        run: &mut ForwardRun,
     ) -> Result<(), Stop> {
         let began = Instant::now();
         let position = Some(Position::Step(task.id.clone()));
@@ -122,15 +128,15 @@ impl Engine<'_> {
         let intent = Record::Intent { step: task.id.clone(), touches: touches.clone(), expects, token };
         open.note(self.sys, &intent)?;
         open.announce(self.sys);
-        let rehearse = order.options.interrupt_at == position;
-        let mut guard = Guard::new(self.sys, deadline, task.id.as_str(), rehearse);
-        let applied = task.step.apply(&mut guard, context, &task.change);
-        let effects = guard.effects();
-        let ended = guard.end();
-        way.effects += effects;
+        let rehearse = request.options.interrupt_at == position;
+        let mut host = Cancellable::new(self.sys, deadline, task.id.as_str(), rehearse);
+        let applied = task.step.apply(&mut host, context, &task.change);
+        let effects = host.effects();
+        let ended = host.end();
+        run.effects += effects;
         applied?;
         ended?;
-        fail_at(order, &position)?;
+        fail_at(request, &position)?;
         interrupt::check()?;
         let mut after = Vec::new();
         for resource in touches {
@@ -170,9 +176,14 @@ impl Engine<'_> {
         Ok(resource.handler().room(&objects))
     }
 
-    fn check(&mut self, open: &mut Open, order: &Order<'_>, way: &mut Way) -> Result<(), Stop> {
+    fn check(
+        &mut self,
+        open: &mut Open,
+        request: &TransactionRequest<'_>,
+        run: &mut ForwardRun,
+    ) -> Result<(), Stop> {
         let position = Some(Position::Check);
-        if order.options.interrupt_at == position {
+        if request.options.interrupt_at == position {
             interrupt::rehearse()?;
         }
         let reports = {
@@ -181,14 +192,14 @@ impl Engine<'_> {
                 let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
                 observer.event(&Event::Checking { progress });
             };
-            order.checks.run(self.sys, &progress, &|| interrupt::pending().is_some())
+            request.checks.run(self.sys, &progress, &|| interrupt::pending().is_some())
         };
         for report in &reports {
             self.tell(open, &Event::Checked { report });
         }
-        way.checks = reports;
+        run.checks = reports;
         interrupt::check()?;
-        let failed: Vec<String> = way
+        let failed: Vec<String> = run
             .checks
             .iter()
             .filter(|report| report.condemns())
@@ -196,31 +207,36 @@ impl Engine<'_> {
             .collect();
         if !failed.is_empty() {
             let remedy =
-                way.checks.iter().find(|report| report.condemns()).and_then(|first| first.remedy.clone());
+                run.checks.iter().find(|report| report.condemns()).and_then(|first| first.remedy.clone());
             return Err(Stop::Unhealthy { failed, remedy });
         }
-        fail_at(order, &position)?;
+        fail_at(request, &position)?;
         Ok(())
     }
 
     /// All that must be durable before the transaction can stand.
-    fn seal(&mut self, open: &mut Open, order: &Order<'_>, way: &Way) -> Result<(), Stop> {
+    fn seal(
+        &mut self,
+        open: &mut Open,
+        request: &TransactionRequest<'_>,
+        run: &ForwardRun,
+    ) -> Result<(), Stop> {
         let position = Some(Position::Commit);
         self.seek(open)?;
         open.note(self.sys, &Record::Healthy)?;
-        let changes = order.tasks.iter().map(changed).collect();
+        let changes = request.tasks.iter().map(changed).collect();
         let begin = open.state.begin.as_ref();
         let begin = begin.ok_or_else(|| SysError::other("write", "the receipt", "nothing was begun"))?;
-        let receipt = Receipt::new(begin, &open.state, changes, way.effects, &way.checks);
+        let receipt = Receipt::new(begin, &open.state, changes, run.effects, &run.checks);
         let bytes = receipt.to_bytes()?;
         let (path, source) = (self.files.of(open.id, "receipt.json")?, Source::Bytes(&bytes));
         self.sys.effect(&Effect::Write { path: &path, source, attrs: &private(0o600) })?;
         // Programs that the steps ran may not have synced what they wrote.
         self.sys.effect(&Effect::Sync)?;
-        if order.options.interrupt_at == position {
+        if request.options.interrupt_at == position {
             interrupt::rehearse()?;
         }
-        fail_at(order, &position)?;
+        fail_at(request, &position)?;
         interrupt::check()?;
         Ok(())
     }
@@ -280,8 +296,8 @@ fn touched(open: &Open, path: &HostPath) -> bool {
     open.state.touched.iter().any(|resource| resource.handler().may_change(path))
 }
 
-fn fail_at(order: &Order<'_>, position: &Option<Position>) -> Result<(), SysError> {
-    match (&order.options.fail_at, position) {
+fn fail_at(request: &TransactionRequest<'_>, position: &Option<Position>) -> Result<(), SysError> {
+    match (&request.options.fail_at, position) {
         (Some(wanted), Some(here)) if wanted == here => Err(SysError::Injected(here.to_string())),
         _ => Ok(()),
     }

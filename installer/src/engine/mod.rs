@@ -40,6 +40,7 @@
 mod backward;
 mod begin;
 mod boot;
+mod cancellable;
 mod clock;
 mod confirm;
 mod early;
@@ -47,13 +48,12 @@ mod error;
 mod event;
 mod expose;
 mod forward;
-mod guard;
 mod log;
 mod notice;
-mod order;
 mod prove;
 mod recover;
 mod report;
+mod request;
 mod seek;
 mod touch;
 
@@ -66,9 +66,9 @@ pub use confirm::{ConfirmError, Confirmation};
 pub use error::EngineError;
 pub use event::{Event, Observer, Silent};
 pub use notice::tell_at_login;
-pub use order::{Checks, ManifestChecks, Options, Order, Position, Task, Window};
 pub use recover::{ask_for_obstacles, prove_originals};
 pub use report::{Ending, Failure, Report, RunFailed};
+pub use request::{Checks, ManifestChecks, Options, Position, Task, TransactionRequest, Window};
 
 use crate::journal::{Journal, JournalError, Record, State};
 use crate::resource::{Look, Resource, Store};

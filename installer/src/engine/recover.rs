@@ -11,11 +11,11 @@ use super::{Engine, EngineError, Event, Open};
 use crate::journal::{BootTime, Standing, State};
 use crate::resource::Resource;
 use crate::sys::{Sys, interrupt};
-use crate::transaction::{Files, Known, Reserve, Way, list};
+use crate::transaction::{Files, Reserve, TransactionRecord, Way, list};
 
 /// Whether a transaction can be taken back: every original that it has saved is read and compared, before anything is
 /// touched. Whoever recovers a host that is half done does not ask: there, all that can be put back is better than nothing.
-pub fn prove_originals(sys: &dyn Sys, files: &Files, known: &Known) -> Result<(), EngineError> {
+pub fn prove_originals(sys: &dyn Sys, files: &Files, known: &TransactionRecord) -> Result<(), EngineError> {
     let store = files.store(known.id)?;
     let reason = |(object, resource): (Digest, &Resource)| {
         store.prove(sys, &object).err().map(|error| format!("{resource}: {error}"))
@@ -25,7 +25,7 @@ pub fn prove_originals(sys: &dyn Sys, files: &Files, known: &Known) -> Result<()
 }
 
 /// Whether a transaction can be taken back as the host is now: each of its resources is asked, before anything is touched.
-pub fn ask_for_obstacles(sys: &dyn Sys, files: &Files, known: &Known) -> Result<(), EngineError> {
+pub fn ask_for_obstacles(sys: &dyn Sys, files: &Files, known: &TransactionRecord) -> Result<(), EngineError> {
     let (store, state) = (files.store(known.id)?, &known.state);
     let mut obstacles = Vec::new();
     for (resource, saved) in state.saved.iter().filter(|(resource, _)| state.touched.contains(resource)) {
@@ -49,7 +49,10 @@ impl Engine<'_> {
     /// Transactions that were interrupted, newest first, and those whose window is closed, with the time that this was
     /// judged by. When none is open, what one that ended may have left goes. No window is still open while the host comes
     /// up, whatever its clock says.
-    pub(super) fn unfinished(&mut self, coming_up: bool) -> Result<(Vec<Known>, BootTime), EngineError> {
+    pub(super) fn unfinished(
+        &mut self,
+        coming_up: bool,
+    ) -> Result<(Vec<TransactionRecord>, BootTime), EngineError> {
         let mut known = match list(self.sys, &self.files) {
             Ok(known) => known,
             Err(error) => {
@@ -95,15 +98,15 @@ impl Engine<'_> {
     }
 
     /// A transaction of an earlier process, to be gone on with.
-    pub(super) fn reopen(&self, known: Known) -> Result<Open, EngineError> {
-        let Known { id, state, journal } = known;
+    pub(super) fn reopen(&self, known: TransactionRecord) -> Result<Open, EngineError> {
+        let TransactionRecord { id, state, journal } = known;
         let log = Log::open(self.sys.root(), &self.files.of(id, "log")?, id);
         let (store, reserve) = (self.files.store(id)?, Reserve::default());
         Ok(Open { id, journal, state, store, before: None, reserve, records: 0, log })
     }
 
     /// Why nothing may begin while this transaction is open.
-    pub(super) fn in_the_way(&self, known: &Known) -> EngineError {
+    pub(super) fn in_the_way(&self, known: &TransactionRecord) -> EngineError {
         let left = time_for(self.sys, std::slice::from_ref(known)).map(|now| known.state.awaits_ms(&now));
         match left {
             Ok(Some(left)) => EngineError::Awaiting { id: known.id, seconds: left.div_ceil(1000) },
@@ -112,7 +115,11 @@ impl Engine<'_> {
         }
     }
 
-    pub(super) fn take_back_known(&mut self, known: Known, cause: &str) -> Result<Report, EngineError> {
+    pub(super) fn take_back_known(
+        &mut self,
+        known: TransactionRecord,
+        cause: &str,
+    ) -> Result<Report, EngineError> {
         let begun = Instant::now();
         let stood = known.state.stands();
         let mut open = self.reopen(known)?;

@@ -1,17 +1,17 @@
 //! What is found beside what was declared: see [`Look`]. Asked only of transactions that bring packages or move units,
 //! for those run programs of others, and these write where they like.
 
-use super::order::Order;
+use super::request::TransactionRequest;
 use super::{Engine, Event, Open};
 use crate::journal::Record;
 use crate::resource::{Declared, Look, Sought};
 use crate::step::Detail;
 use crate::sys::{Sys, SysError};
 
-/// The look from before the first effect, if this order needs one.
-pub(super) fn before(sys: &dyn Sys, order: &Order<'_>) -> Result<Option<Look>, SysError> {
+/// The look from before the first effect, if this request needs one.
+pub(super) fn before(sys: &dyn Sys, request: &TransactionRequest<'_>) -> Result<Option<Look>, SysError> {
     let foreign = |detail: &Detail| matches!(detail, Detail::Packages { .. } | Detail::Unit(_));
-    let needed = order.tasks.iter().any(|task| foreign(&task.change.detail));
+    let needed = request.tasks.iter().any(|task| foreign(&task.change.detail));
     needed.then(|| Look::take(sys)).transpose()
 }
 

@@ -220,7 +220,7 @@ pub(crate) trait ResourceHandler: ResourceKind {
         Ok(Declared::default())
     }
 
-    /// How `/etc`, `/usr` and dpkg's memory looked when it was saved, if that is part of it.
+    /// How `/etc`, `/usr` and dpkg's database looked when it was saved, if that is part of it.
     fn look(&self, sys: &dyn Sys, store: &Store, saved: &Saved) -> Result<Option<Look>, SysError> {
         let _ = (sys, store, saved);
         Ok(None)

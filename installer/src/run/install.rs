@@ -13,7 +13,9 @@ use super::session::{this_program, who};
 use super::window::Confirming;
 use super::{Outcome, Recorded, RunError, Session, Waiting, backup, early, figures};
 use crate::check::{Before, Report, Runner};
-use crate::engine::{Ending, Engine, EngineError, ManifestChecks, Options, Order, Position, Task};
+use crate::engine::{
+    Ending, Engine, EngineError, ManifestChecks, Options, Position, Task, TransactionRequest,
+};
 use crate::open::{Bundle, Source};
 use crate::plan::{self, Plan, PlanError};
 use crate::preflight::{self, Findings};
@@ -123,7 +125,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     // Where no step has an effect, none can harm what would be backed up.
     let backup = if plan.is_empty() { None } else { backup::before(&mut session, &hold, progress)? };
     let checks = ManifestChecks { specs: &bundle.manifest().checks, before };
-    let order = Order {
+    let request = TransactionRequest {
         bundle: &name,
         manifest: bundle.manifest_bytes(),
         by: &by,
@@ -142,7 +144,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     let mut watcher = Watcher::new(progress);
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), &hold, &mut watcher);
     engine = engine.kept_as(this_program());
-    let report = engine.install(&order)?;
+    let report = engine.install(&request)?;
     figures::publish(&mut session, &report, false);
     let (ending, id) = (report.ending, report.id);
     let outcome = Outcome::of(report).recorded(recorded);
@@ -151,7 +153,7 @@ pub fn install(asked: &Install, consent: &dyn Consent, progress: &Progress) -> R
     }
     match opened {
         Some(opened) if ending == Ending::Exposed => {
-            // From here on whoever confirms needs the host, and so does the guard.
+            // From here on whoever confirms needs the host, and so does the watchdog.
             drop(hold);
             opened.wait(&session, id, outcome, consent, progress)
         }

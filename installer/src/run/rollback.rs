@@ -5,7 +5,7 @@ use super::way_back::at_the_end;
 use super::{Outcome, RunError, Session, backup, figures};
 use crate::engine::{Engine, EngineError, Report, ask_for_obstacles, prove_originals, tell_at_login};
 use crate::sys::RealSys;
-use crate::transaction::{Hold, Known, WayError};
+use crate::transaction::{Hold, TransactionRecord, WayError};
 use crate::ui::{Progress, Watcher};
 
 /// Rolls back the newest committed transaction, or all that are newer than `to` (0: all there are); when one was
@@ -14,7 +14,7 @@ use crate::ui::{Progress, Watcher};
 pub fn rollback(
     to: Option<u64>,
     partly: bool,
-    agreed: &dyn Fn(&[&Known]) -> Result<(), RunError>,
+    agreed: &dyn Fn(&[&TransactionRecord]) -> Result<(), RunError>,
     progress: &Progress,
 ) -> Result<Outcome, RunError> {
     let mut session = Session::for_change()?;
@@ -24,7 +24,8 @@ pub fn rollback(
     let unfinished = session.unfinished()?;
     let cut_off = !unfinished.is_empty();
     let ids = if cut_off { unfinished } else { session.way().to(to).map_err(EngineError::from)? };
-    let wanted: Vec<&Known> = session.known.iter().rev().filter(|known| ids.contains(&known.id)).collect();
+    let wanted: Vec<&TransactionRecord> =
+        session.known.iter().rev().filter(|known| ids.contains(&known.id)).collect();
     if !cut_off && !partly {
         wanted.iter().try_for_each(|known| prove_originals(&session.sys, &session.files, known))?;
     }

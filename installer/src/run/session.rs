@@ -10,7 +10,7 @@ use crate::facts;
 use crate::resource::private;
 use crate::sys::index::Index;
 use crate::sys::{Effect, RealSys, Source, Sys, SysError, bytes_of, proc};
-use crate::transaction::{Files, Installed, Known, Unreadable, Way, installed, list};
+use crate::transaction::{Files, Installed, TransactionRecord, Unreadable, Way, installed, list};
 
 /// Everything that a run needs of its host.
 pub struct Session {
@@ -21,7 +21,7 @@ pub struct Session {
     /// What was measured.
     pub facts: Facts,
     /// Every transaction that the host knows.
-    pub known: Vec<Known>,
+    pub known: Vec<TransactionRecord>,
     // As it was read, so that an unchanged one is not written again.
     index: Index,
 }
@@ -69,14 +69,16 @@ impl Session {
     /// The numbers of transactions that were interrupted or are stuck.
     pub fn unfinished(&self) -> Result<Vec<u64>, SysError> {
         let now = time_for(&self.sys, &self.known)?;
-        let left = |known: &&Known| known.state.is_open() && known.state.awaits_ms(&now).is_none();
+        let left =
+            |known: &&TransactionRecord| known.state.is_open() && known.state.awaits_ms(&now).is_none();
         Ok(self.known.iter().filter(left).map(|known| known.id).collect())
     }
 
     /// The transaction that waits to be confirmed, and for how many seconds yet.
-    pub fn awaiting(&self) -> Result<Option<(&Known, u64)>, SysError> {
+    pub fn awaiting(&self) -> Result<Option<(&TransactionRecord, u64)>, SysError> {
         let now = time_for(&self.sys, &self.known)?;
-        let waits = |known: &'_ Known| known.state.awaits_ms(&now).map(|left| left.div_ceil(1000));
+        let waits =
+            |known: &'_ TransactionRecord| known.state.awaits_ms(&now).map(|left| left.div_ceil(1000));
         Ok(self.known.iter().rev().find_map(|known| Some((known, waits(known)?))))
     }
 
@@ -86,7 +88,7 @@ impl Session {
     }
 
     /// The newest committed transaction.
-    pub fn standing(&self) -> Option<&Known> {
+    pub fn standing(&self) -> Option<&TransactionRecord> {
         let id = self.way().committed(&self.known)?;
         self.known.iter().find(|known| known.id == id)
     }

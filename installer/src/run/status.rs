@@ -11,7 +11,7 @@ use crate::check::Runner;
 use crate::journal::{Confirmer, Standing};
 use crate::receipt::Receipt;
 use crate::sys::bytes_of;
-use crate::transaction::{Hold, Holder, Known, Unreadable};
+use crate::transaction::{Hold, Holder, TransactionRecord, Unreadable};
 
 /// How the host stands.
 #[derive(Debug, Serialize)]
@@ -87,7 +87,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn of(session: &Session, known: &Known) -> Result<Self, RunError> {
+    pub(super) fn of(session: &Session, known: &TransactionRecord) -> Result<Self, RunError> {
         let begin = known.state.begin.clone();
         let path = session.files.of(known.id, "receipt.json")?;
         let parsed = bytes_of(&session.sys, &path)

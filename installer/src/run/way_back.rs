@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Session;
-use crate::transaction::Known;
+use crate::transaction::TransactionRecord;
 
 /// How far the way back leads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,7 +56,7 @@ pub(super) fn at_the_end(session: &Session, last: Option<u64>) -> Option<String>
         .then(|| format!("as transaction {id} found it, {proved}; what it took over is still in place"))
 }
 
-fn adopts(known: &Known) -> bool {
+fn adopts(known: &TransactionRecord) -> bool {
     known.state.begin.as_ref().is_some_and(|begin| begin.adopts)
 }
 

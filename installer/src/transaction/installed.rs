@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use chom_format::exit::Explain;
 use chom_format::{Digest, Exit, HostPath, HostState, Manifest, StepId};
 
-use super::{Files, Known, Way};
+use super::{Files, TransactionRecord, Way};
 use crate::open::{OpenError, read_manifest};
 use crate::step::stated;
 use crate::sys::{Sys, bytes_of};
@@ -37,7 +37,11 @@ pub struct Unreadable {
 }
 
 /// What a host has whose transactions these are; none when it has none, or one of which nothing is kept.
-pub fn installed(sys: &dyn Sys, files: &Files, known: &[Known]) -> Result<Option<Installed>, Unreadable> {
+pub fn installed(
+    sys: &dyn Sys,
+    files: &Files,
+    known: &[TransactionRecord],
+) -> Result<Option<Installed>, Unreadable> {
     let Some(id) = Way::of(known).committed(known) else { return Ok(None) };
     let begin = known.iter().find(|known| known.id == id).and_then(|known| known.state.begin.as_ref());
     let dir = files.root();
@@ -113,7 +117,7 @@ mod tests {
 
     const GOLDEN: &[u8] = include_bytes!("golden/manifest-1.json");
 
-    fn read(known: &[Known], file: Option<&[u8]>) -> Result<Option<Installed>, Unreadable> {
+    fn read(known: &[TransactionRecord], file: Option<&[u8]>) -> Result<Option<Installed>, Unreadable> {
         let host = tempfile::tempdir().unwrap();
         let dir = host.path().join("var/lib/chom/transactions/000003");
         fs::create_dir_all(&dir).unwrap();

@@ -11,7 +11,7 @@ use crate::sys::{Sys, SysError};
 
 /// A transaction with what its journal says.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct TransactionRecord {
     /// Its number.
     pub id: u64,
     /// What its records amount to.
@@ -20,7 +20,7 @@ pub struct Known {
     pub journal: Journal,
 }
 
-impl Known {
+impl TransactionRecord {
     /// What it has in the store, with what each object is for.
     pub fn objects(&self) -> Result<BTreeMap<Digest, &Resource>, SysError> {
         let mut objects = BTreeMap::new();
@@ -37,7 +37,7 @@ impl Known {
 }
 
 /// All transactions, oldest first. One whose journal never came to hold a record did not begin and is left out.
-pub fn list(sys: &dyn Sys, files: &Files) -> Result<Vec<Known>, JournalError> {
+pub fn list(sys: &dyn Sys, files: &Files) -> Result<Vec<TransactionRecord>, JournalError> {
     let mut known = Vec::new();
     for id in ids(sys, files)? {
         known.extend(load(sys, files, id)?);
@@ -46,14 +46,14 @@ pub fn list(sys: &dyn Sys, files: &Files) -> Result<Vec<Known>, JournalError> {
 }
 
 /// One transaction; none when it did not begin.
-pub fn load(sys: &dyn Sys, files: &Files, id: u64) -> Result<Option<Known>, JournalError> {
+pub fn load(sys: &dyn Sys, files: &Files, id: u64) -> Result<Option<TransactionRecord>, JournalError> {
     let path = files.of(id, "journal")?;
     if sys.meta(&path)?.is_none() {
         return Ok(None);
     }
     let (journal, records) = Journal::open(sys, path)?;
     let state = fold(&records);
-    Ok(state.begin.is_some().then_some(Known { id, state, journal }))
+    Ok(state.begin.is_some().then_some(TransactionRecord { id, state, journal }))
 }
 
 /// The numbers that were given out, also to what did not begin.

@@ -23,7 +23,7 @@ mod way;
 
 pub use hold::{Busy, Hold, Holder};
 pub use installed::{Installed, Unreadable, installed};
-pub use list::{Known, list, load};
+pub use list::{TransactionRecord, list, load};
 pub use reserve::{Reserve, release};
 pub use retention::prune;
 pub use way::{Way, WayError};

@@ -8,7 +8,7 @@ use chom_format::Digest;
 
 use super::list::ids;
 use super::reserve::release;
-use super::{Files, Known, Way, list};
+use super::{Files, TransactionRecord, Way, list};
 use crate::journal::JournalError;
 use crate::resource::{below, remove_tree};
 use crate::sys::Sys;
@@ -66,10 +66,10 @@ fn strip(sys: &mut dyn Sys, files: &Files, id: u64) -> Result<(), JournalError> 
 /// The newest `keep`, so that a person can read what happened of late, and as many of the way back, however many attempts
 /// have failed since. And the one that brought the bundle that the host has now, however often a backup
 /// was restored over it: without it nobody would know what is installed here.
-fn kept(known: &[Known], way: &Way, keep: usize) -> BTreeSet<u64> {
+fn kept(known: &[TransactionRecord], way: &Way, keep: usize) -> BTreeSet<u64> {
     let stand = || known.iter().rev().filter(|known| known.state.stands());
     let back = known.iter().filter(|known| way.back.iter().take(keep).any(|id| *id == known.id));
-    let manifest = |known: &Known| known.state.begin.as_ref().map(|begin| begin.manifest);
+    let manifest = |known: &TransactionRecord| known.state.begin.as_ref().map(|begin| begin.manifest);
     let now = stand().next().map(manifest);
     let brought = stand().take_while(|known| Some(manifest(known)) == now).last();
     let open = known.iter().filter(|known| known.state.is_open());

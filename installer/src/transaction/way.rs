@@ -7,7 +7,7 @@
 use chom_format::exit::Explain;
 use chom_format::{Exit, HostState};
 
-use super::Known;
+use super::TransactionRecord;
 use crate::journal::{Begin, Standing};
 
 /// The way back of one host.
@@ -57,7 +57,7 @@ pub enum WayError {
 
 impl Way {
     /// The way back through these transactions, oldest first.
-    pub fn of(known: &[Known]) -> Self {
+    pub fn of(known: &[TransactionRecord]) -> Self {
         let mut way = Self { kept: known.iter().map(|known| known.id).collect(), ..Self::default() };
         let mut at = known.last();
         while let Some(known_here) = at {
@@ -72,7 +72,7 @@ impl Way {
 
     /// The newest committed transaction, kept or not, of these that the way was made of; none when there is none. One that
     /// waits to be confirmed is not committed yet.
-    pub fn committed(&self, known: &[Known]) -> Option<u64> {
+    pub fn committed(&self, known: &[TransactionRecord]) -> Option<u64> {
         let is_committed = |id: &u64| known.iter().any(|known| known.id == *id && known.state.stands());
         self.back.iter().copied().find(is_committed).or((self.floor > 0).then_some(self.floor))
     }
@@ -112,12 +112,12 @@ impl Way {
 }
 
 /// Whether the host has what it brought. What waits to be confirmed is rolled back like what is committed: somebody says no.
-fn is_part(known: &Known) -> bool {
+fn is_part(known: &TransactionRecord) -> bool {
     known.state.stands() || matches!(known.state.standing, Standing::Exposed { .. })
 }
 
 /// The transaction that was committed when this one began.
-fn built_on(known: &[Known], this: &Known) -> u64 {
+fn built_on(known: &[TransactionRecord], this: &TransactionRecord) -> u64 {
     let just_before = this.id.saturating_sub(1);
     let begin = this.state.begin.as_ref();
     if let Some(noted) = begin.and_then(|begin| begin.upon) {
@@ -183,7 +183,7 @@ pub(crate) mod tests {
     use chom_format::Digest;
 
     /// A transaction as it is kept: what it was built on (none: an old journal), its manifest, and whether it is committed.
-    pub(crate) fn known(id: u64, upon: Option<u64>, manifest: &[u8], committed: bool) -> Known {
+    pub(crate) fn known(id: u64, upon: Option<u64>, manifest: &[u8], committed: bool) -> TransactionRecord {
         let begin = Begin {
             format: 1,
             id,
@@ -203,7 +203,7 @@ pub(crate) mod tests {
             false => Record::RolledBack { proof: Vec::new(), exceptions: Vec::new(), at },
         };
         let journal = Journal::at("/var/lib/chom/journal".parse().unwrap());
-        Known { id, state: fold(&[Record::Begin(begin), end]), journal }
+        TransactionRecord { id, state: fold(&[Record::Begin(begin), end]), journal }
     }
 
     fn not_kept(missing: &str, lowest: u64, reached: bool) -> WayError {
@@ -213,7 +213,8 @@ pub(crate) mod tests {
     #[test]
     fn a_way_exists_in_full_or_is_refused() {
         let (yes, no) = (true, false);
-        let upgrades: Vec<Known> = (11..=15).map(|id| known(id, Some(id - 1), b"0", yes)).collect();
+        let upgrades: Vec<TransactionRecord> =
+            (11..=15).map(|id| known(id, Some(id - 1), b"0", yes)).collect();
         // Attempts that failed and are not kept any more are no gap, one that was rolled back is no state.
         let attempts =
             [known(1, Some(0), b"0", yes), known(6, Some(1), b"1", no), known(7, Some(1), b"1", yes)];
@@ -222,7 +223,7 @@ pub(crate) mod tests {
             [known(2, Some(1), b"0", yes), known(5, Some(4), b"0", yes), known(6, Some(5), b"0", yes)];
         let by_hand = [known(1, Some(0), b"0", yes), known(3, Some(2), b"2", yes)];
         let gone = [known(11, Some(10), b"0", no), known(12, Some(11), b"0", no)];
-        type Case<'a> = (&'a [Known], Option<u64>, Result<Vec<u64>, WayError>);
+        type Case<'a> = (&'a [TransactionRecord], Option<u64>, Result<Vec<u64>, WayError>);
         let cases: Vec<Case<'_>> = vec![
             (&[], None, Err(WayError::Nothing)),
             (&[], Some(0), Err(WayError::Nothing)),
@@ -257,14 +258,14 @@ pub(crate) mod tests {
                 assert!(way.to(to.1.parse().ok()).is_ok(), "{ids:?}: {advised:?}");
             }
         }
-        let committed = |known: &[Known]| Way::of(known).committed(known);
+        let committed = |known: &[TransactionRecord]| Way::of(known).committed(known);
         assert_eq!((committed(&gone), committed(&upgrades), committed(&[])), (Some(10), Some(15), None));
         assert_eq!(Way::of(&attempts).missing(), None);
     }
 
     #[test]
     fn a_journal_that_notes_nothing_is_believed_where_nothing_can_be_missing() {
-        let row = |ids: &[(u64, u8, bool)]| -> Vec<Known> {
+        let row = |ids: &[(u64, u8, bool)]| -> Vec<TransactionRecord> {
             ids.iter().map(|(id, manifest, committed)| known(*id, None, &[*manifest], *committed)).collect()
         };
         for (transactions, back, floor) in [

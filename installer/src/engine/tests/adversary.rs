@@ -19,7 +19,7 @@ use chom_format::backup::{BackupPolicy, BackupSpec};
 use super::host::*;
 use super::restore::{changed_host, part, restore, try_restore};
 use super::steps::Does;
-use crate::backup::create::{About, Order as Making, create};
+use crate::backup::create::{About, BackupRequest, create};
 use crate::engine::{Ending, EngineError, Options, Report};
 use crate::sys::fault::{Dice, Fault};
 use crate::sys::{RealSys, before_each};
@@ -129,7 +129,7 @@ impl Act {
                 let about = About { host, bundle, stood: 1, transaction: None, by };
                 crate::transaction::Files::standard().unwrap().establish(&mut RealSys::new(root))?;
                 // That it is refused is as good.
-                let _ = create(&mut RealSys::new(root), &Making { spec: &spec, about }, &|_| {});
+                let _ = create(&mut RealSys::new(root), &BackupRequest { spec: &spec, about }, &|_| {});
                 Ok(Vec::new())
             }
             Self::Restore => match try_restore(root, Fault::None) {

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::steps::Does;
 use crate::check::{Progress, Report as CheckReport};
-use crate::engine::{Checks, Engine, EngineError, Options, Order, Report, Silent, Task};
+use crate::engine::{Checks, Engine, EngineError, Options, Report, Silent, Task, TransactionRequest};
 use crate::step::{Change, Context, Undo};
 use crate::sys::fault::{Fault, FaultSys};
 use crate::sys::{Of, PathState, RealSys, Stamp, Sys, interrupt, look, state_of};
@@ -158,7 +158,7 @@ pub(super) fn order<'a>(
     script: &'a [Does],
     checks: &'a dyn Checks,
     options: Options,
-) -> Order<'a> {
+) -> TransactionRequest<'a> {
     let task = |(number, step): (usize, &'a Does)| Task {
         id: id(number),
         phase: Phase::Install,
@@ -176,7 +176,7 @@ pub(super) fn order<'a>(
         seen: look(sys, step.path()).map(|state| vec![(step.path().clone(), state)]).unwrap_or_default(),
         deadline: Duration::from_secs(60),
     };
-    Order {
+    TransactionRequest {
         bundle: "test-1-00000000",
         manifest: b"{}",
         by: "the test",
@@ -211,7 +211,7 @@ pub(super) fn install_of(
     script: &[Does],
     options: Options,
 ) -> (FaultSys, Result<Report, EngineError>) {
-    let plan = Order { manifest, ..order(&RealSys::new(root), script, &Healthy, options) };
+    let plan = TransactionRequest { manifest, ..order(&RealSys::new(root), script, &Healthy, options) };
     let mut sys = FaultSys::new(root, fault);
     let files = Files::standard().unwrap();
     let hold = match Hold::establish(&mut sys, &files, "test") {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use chom_format::backup::{BackupPart, BackupPolicy, BackupSource, BackupSpec, PathsSource};
 
 use super::host::*;
-use crate::backup::create::{About, Order as Making, create};
+use crate::backup::create::{About, BackupRequest, create};
 use crate::backup::restore::{decide, stage, steps, sweep};
-use crate::engine::{Ending, Engine, EngineError, Options, Order, Report, Silent, Task};
+use crate::engine::{Ending, Engine, EngineError, Options, Report, Silent, Task, TransactionRequest};
 use crate::step::{Context, Decision};
 use crate::sys::fault::{Fault, FaultSys};
 use crate::sys::{RealSys, interrupt};
@@ -49,7 +49,7 @@ pub(super) fn changed_host() -> tempfile::TempDir {
     let (name, bundle, by) = ("mentat".parse().unwrap(), "b".to_owned(), "the test".to_owned());
     let about = About { host: name, bundle, stood: 1, transaction: None, by };
     Files::standard().unwrap().establish(&mut RealSys::new(host.path())).unwrap();
-    create(&mut RealSys::new(host.path()), &Making { spec: &spec, about }, &|_| {}).unwrap();
+    create(&mut RealSys::new(host.path()), &BackupRequest { spec: &spec, about }, &|_| {}).unwrap();
 
     fs::remove_dir_all(at("etc/app/gone")).unwrap();
     fs::remove_dir_all(at("etc/app/was-dir")).unwrap();
@@ -99,7 +99,7 @@ pub(super) fn try_restore(root: &Path, fault: Fault) -> Result<Restored, String>
         .collect();
     let mut sys = FaultSys::new(root, fault);
     let none = tasks.is_empty();
-    let order = Order {
+    let order = TransactionRequest {
         bundle: "backup-000001",
         manifest: b"{}",
         by: "the test",

@@ -35,7 +35,7 @@ const OPAQUE: [&str; 10] = [
 /// Directories that may hold whole sites and mailboxes: not looked into when they were there before the run.
 const OTHERS: [&str; 3] = ["/var/www", "/var/mail", "/srv"];
 
-/// Copied as a whole, for nothing else can tell what was in it: configuration, and the memory of dpkg and of
+/// Copied as a whole, for nothing else can tell what was in it: configuration, and the databases of dpkg and of
 /// the helpers that maintainer scripts call. Everything here is put back exactly, also below `/var`.
 const COPIED: [&str; 19] = [
     "/etc",
@@ -96,14 +96,14 @@ pub(super) fn is_generated(path: &str) -> bool {
     within(path, "/usr") && !within(path, "/usr/local") && !path.contains("/__pycache__/")
 }
 
-/// dpkg's own memory, which is put back last: while it is there, what the packages brought can be told.
-pub(super) fn is_memory(path: &str) -> bool {
+/// dpkg's own database, which is put back last: while it is there, what the packages brought can be told.
+pub(super) fn is_dpkg_database(path: &str) -> bool {
     within(path, "/var/lib/dpkg")
 }
 
 /// What dpkg and its triggers write anew by themselves: nobody's text is lost with it.
 pub(super) fn is_made_anew(path: &str) -> bool {
-    is_memory(path) || within(path, "/usr") || within(path, "/var/cache") || path == "/etc/ld.so.cache"
+    is_dpkg_database(path) || within(path, "/usr") || within(path, "/var/cache") || path == "/etc/ld.so.cache"
 }
 
 pub(super) fn within(path: &str, area: &str) -> bool {

@@ -1,6 +1,6 @@
 //! What has changed in the places of packages although nobody declared it: no step, no package and no unit.
 //!
-//! Two looks at `/etc`, `/usr` and the memory of dpkg and its helpers: one before the first effect of a transaction, one
+//! Two looks at `/etc`, `/usr` and the databases of dpkg and its helpers: one before the first effect of a transaction, one
 //! when all of it is done. What differs and belongs to nothing that was saved is *found*: it is named, is put back by
 //! nobody, and is no part of the proof. What was not looked into is named as well.
 

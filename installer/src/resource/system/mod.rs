@@ -4,14 +4,14 @@
 //! whole, before and after: every path of the areas that packages write to, with all that `lstat` and the
 //! extended attributes tell, and a copy of what cannot be had again: configuration, dpkg's own state, the
 //! files of packages that will be replaced. The difference is what the run has changed, and is put back
-//! path by path. No package is purged, no maintainer script runs backwards: dpkg's memory, conffiles,
+//! path by path. No package is purged, no maintainer script runs backwards: dpkg's database, conffiles,
 //! alternatives, the users that scripts made, caches and times are exactly as they were, also when dpkg was
 //! killed in the middle.
 //!
 //! The areas ([`areas`]) are of two kinds. In `/etc` and `/usr` whatever changes during the run is the run's.
 //! In `/var` and the like services live, and only what [`claims`] can tell to be the packages' is touched.
 //!
-//! When dpkg's memory is another one than after the step, somebody has worked with packages since. Then
+//! When dpkg's database is another one than after the step, somebody has worked with packages since. Then
 //! nothing of theirs is overwritten: our packages are purged by dpkg itself if nothing needs them, see [`others`].
 
 mod accounts;

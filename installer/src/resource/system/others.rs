@@ -171,7 +171,7 @@ impl Way {
             let remaining = delta.remaining(sys, before, &BTreeSet::new())?;
             let named: Vec<String> = remaining
                 .into_iter()
-                .filter(|(path, _)| !areas::is_memory(path.as_str()))
+                .filter(|(path, _)| !areas::is_dpkg_database(path.as_str()))
                 .map(|(path, how)| format!("{path} {how}"))
                 .collect();
             if !named.is_empty() {
@@ -224,7 +224,9 @@ impl Seen {
         let mut kept = Vec::new();
         for (path, _) in delta.paths.iter().rev().filter(|(_, change)| change.was.is_none()) {
             let text = path.as_str();
-            let Some(now) = Entry::look(sys, path)?.filter(|_| !areas::is_memory(text)) else { continue };
+            let Some(now) = Entry::look(sys, path)?.filter(|_| !areas::is_dpkg_database(text)) else {
+                continue;
+            };
             if now.kind == Kind::Dir {
                 let names = sys.list(path)?;
                 if areas::is_opaque(text) && !names.is_empty() {
@@ -274,8 +276,8 @@ impl Seen {
     ) -> bool {
         let dir = change.was.as_ref().is_some_and(|was| was.kind == Kind::Dir);
         // Of a directory from before only the time is ours, and only while it holds the names of before.
-        if areas::is_memory(path.as_str()) || dir {
-            return dir && !areas::is_memory(path.as_str());
+        if areas::is_dpkg_database(path.as_str()) || dir {
+            return dir && !areas::is_dpkg_database(path.as_str());
         }
         // What a script made cannot be told to be that of a package that goes when others stay.
         !stays && !owned.contains(path.as_str()) && (change.was.is_none() || self.untouched.contains(path))

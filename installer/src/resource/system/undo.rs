@@ -1,7 +1,7 @@
 //! Puts a difference back, path by path.
 //!
 //! Everything is decided by looking at what is there now, so it can be cut off and begun again. dpkg's own
-//! memory is put back last: until then it tells which paths are whose.
+//! database is put back last: until then it tells which paths are whose.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -35,9 +35,9 @@ pub(super) fn undo(
         let apart = overrides.is_some() && overrides::is_it(path.as_str());
         !apart && !accounts::is_one(path.as_str())
     });
-    for memory in [false, true] {
+    for database in [false, true] {
         let part: Vec<(&HostPath, &Change)> =
-            others.clone().filter(|(path, _)| areas::is_memory(path.as_str()) == memory).collect();
+            others.clone().filter(|(path, _)| areas::is_dpkg_database(path.as_str()) == database).collect();
         undo.take_away(&part)?;
         undo.put_back(&part)?;
         undo.set_dirs(&part)?;

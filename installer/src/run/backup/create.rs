@@ -16,7 +16,7 @@ use chom_format::BackupSpec;
 use chom_format::exit::Explain as _;
 
 use crate::backup::BackupError;
-use crate::backup::create::{About, Order, Stage, create, measure, size};
+use crate::backup::create::{About, BackupRequest, Stage, create, measure, size};
 use crate::backup::retention::condemned;
 use crate::preflight::Finding;
 use crate::sys::{Sys as _, interrupt};
@@ -119,7 +119,7 @@ fn make(
         };
         progress.show(&Event::Note { text: &text });
     };
-    let found = create(&mut session.sys, &Order { spec: &standing.spec, about }, &told)?;
+    let found = create(&mut session.sys, &BackupRequest { spec: &standing.spec, about }, &told)?;
     let removed = retire(session, &standing, transaction, progress);
     figures::publish_backup(session);
     Ok(Created {

@@ -75,7 +75,7 @@ pub fn backup_list() -> Result<Listing, RunError> {
 
 /// Which backup was made before which transaction, as the journals say; none for those that had none.
 pub(super) fn taken_before(session: &Session) -> Vec<(u64, Option<u64>)> {
-    let begun = |known: &crate::transaction::Known| {
+    let begun = |known: &crate::transaction::TransactionRecord| {
         (known.id, known.state.begin.as_ref().and_then(|begin| begin.backup))
     };
     session.known.iter().map(begun).collect()

@@ -15,7 +15,7 @@ use crate::backup::restore::{Entry, decide, stage, steps, sweep};
 use crate::backup::shelf::Found;
 use crate::backup::verify::{Depth, Keys, verify};
 use crate::check::Before;
-use crate::engine::{Engine, ManifestChecks, Options, Order, Task};
+use crate::engine::{Engine, ManifestChecks, Options, Task, TransactionRequest};
 use crate::plan::Plan;
 use crate::step::{Context, Decision, Planned};
 use crate::sys::{Sys as _, interrupt};
@@ -157,7 +157,7 @@ fn carry_out(
             deadline: DEADLINE,
         })
     });
-    let order = Order {
+    let request = TransactionRequest {
         bundle: &name,
         manifest: &installed.bytes,
         by: &who(),
@@ -171,7 +171,7 @@ fn carry_out(
     let mut watcher = Watcher::new(progress);
     let mut engine = Engine::new(&mut session.sys, session.files.clone(), hold, &mut watcher);
     engine = engine.kept_as(this_program());
-    let report = engine.install(&order)?;
+    let report = engine.install(&request)?;
     figures::publish(session, &report, false);
     Ok(Outcome::of(report))
 }

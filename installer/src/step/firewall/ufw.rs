@@ -191,18 +191,15 @@ fn locks_out(now: &Ufw, ssh: &BTreeSet<u16>) -> Option<Decision> {
 // On a firewall that is on, whoever closed ssh to some of the world wants it so; one that is switched on by us
 // must not close it to anyone.
 fn needs_opening(now: &Ufw, port: u16) -> bool {
+    if now.enabled {
+        return !mentions_port(now, port);
+    }
     let families: &[bool] = if now.ipv6 { &[false, true] } else { &[false] };
-    families.iter().any(|ipv6| {
-        let mut tuples = now.family(*ipv6).iter();
-        if now.enabled {
-            !tuples.any(|tuple| tuple.is_about(port)) && !is_open(now, port)
-        } else {
-            !tuples.any(|tuple| tuple.opens_to_anyone(port))
-        }
-    })
+    families.iter().any(|ipv6| !now.family(*ipv6).iter().any(|tuple| tuple.opens_to_anyone(port)))
 }
 
-fn is_open(now: &Ufw, port: u16) -> bool {
+/// Whether any rule is about it, also one that denies.
+fn mentions_port(now: &Ufw, port: u16) -> bool {
     now.all().any(|(_, tuple)| tuple.is_about(port))
 }
 

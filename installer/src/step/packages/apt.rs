@@ -65,14 +65,14 @@ pub(super) fn install(
     // Checked by the simulation, and said again so that no race can undo it.
     let mut argv = vec!["--yes".to_owned(), "-o".to_owned(), "APT::Get::Remove=false".to_owned()];
     argv.extend(wanted.iter().map(|deb| asked(deb)));
-    let guard = status.map(guard).unwrap_or_default();
-    let command = command(sys, spec, context, argv, guard)?.timeout(INSTALLATION);
+    let hook = status.map(hook).unwrap_or_default();
+    let command = command(sys, spec, context, argv, hook)?.timeout(INSTALLATION);
     let output = sys.effect(&Effect::Run(&command))?;
     if output.success() { Ok(()) } else { Err(failed(&output)) }
 }
 
 /// Run by apt before it first starts dpkg; later ones find our own work.
-fn guard(status: &Digest) -> String {
+fn hook(status: &Digest) -> String {
     format!(
         "DPkg::Pre-Invoke {{ \"test -e {REPOSITORY}/begun || {{ echo '{status}  {list}' | sha256sum --check --status \
          && : > {REPOSITORY}/begun; }} || {{ echo '{CHANGED}' >&2; exit 1; }}\"; }};\n",
@@ -89,7 +89,7 @@ fn command(
     spec: &PackagesSpec,
     context: &Context,
     further: Vec<String>,
-    guard: String,
+    hook: String,
 ) -> Result<Command, StepError> {
     let mut argv: Vec<String> = ["apt-get", "--quiet", "--no-install-recommends", "--with-source"]
         .into_iter()
@@ -97,7 +97,7 @@ fn command(
         .collect();
     argv.extend([format!("{REPOSITORY}/Packages"), "install".to_owned()]);
     argv.extend(further);
-    let view = vec![layer(sys, spec, context, guard)?];
+    let view = vec![layer(sys, spec, context, hook)?];
     Ok(Command { view, ..Command::new(argv) }
         .env("APT_CONFIG", CONFIG)
         .env("DEBIAN_FRONTEND", "noninteractive")
@@ -105,7 +105,7 @@ fn command(
         .env("UCF_FORCE_CONFFOLD", "1"))
 }
 
-fn layer(sys: &dyn Sys, spec: &PackagesSpec, context: &Context, guard: String) -> Result<Layer, StepError> {
+fn layer(sys: &dyn Sys, spec: &PackagesSpec, context: &Context, hook: String) -> Result<Layer, StepError> {
     let place: HostPath = named(CACHE)?;
     if sys.meta(&place)?.map(|meta| meta.kind) != Some(Kind::Dir) {
         return Err(StepError::Refused {
@@ -122,7 +122,7 @@ fn layer(sys: &dyn Sys, spec: &PackagesSpec, context: &Context, guard: String) -
         uid: 0,
         gid: 0,
     }];
-    lay.push(Laid::Text { path: PathBuf::from(CONFIG), text: format!("{CONFIGURATION}{guard}") });
+    lay.push(Laid::Text { path: PathBuf::from(CONFIG), text: format!("{CONFIGURATION}{hook}") });
     // Links: apt reads every archive once more against the index's digest, and nothing is copied.
     lay.extend(spec.packages.iter().map(|deb| Laid::Link {
         path: repository.join(deb.file_name()),

@@ -10,7 +10,7 @@ use crate::step::{Change, Context, Step};
 use crate::sys::{PathState, Sys};
 
 /// An installation: a plan that was shown and agreed to.
-pub struct Order<'a> {
+pub struct TransactionRequest<'a> {
     /// Name of the bundle.
     pub bundle: &'a str,
     /// The bytes of its manifest; a copy stays with the transaction.

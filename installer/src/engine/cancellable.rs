@@ -8,8 +8,8 @@ use chom_format::{Digest, HostPath};
 
 use crate::sys::{Attrs, Command, Effect, Meta, Output, Space, Sys, SysError, interrupt};
 
-/// A door that closes when the run is to stop.
-pub(super) struct Guard<'a> {
+/// The host for one step: the door closes when the run is to stop.
+pub(super) struct Cancellable<'a> {
     sys: &'a mut dyn Sys,
     deadline: Instant,
     step: &'a str,
@@ -18,7 +18,7 @@ pub(super) struct Guard<'a> {
     effects: u64,
 }
 
-impl<'a> Guard<'a> {
+impl<'a> Cancellable<'a> {
     pub(super) fn new(sys: &'a mut dyn Sys, deadline: Instant, step: &'a str, rehearse: bool) -> Self {
         Self { sys, deadline, step, rehearse, effects: 0 }
     }
@@ -34,7 +34,7 @@ impl<'a> Guard<'a> {
     }
 }
 
-impl Sys for Guard<'_> {
+impl Sys for Cancellable<'_> {
     fn root(&self) -> &Path {
         self.sys.root()
     }

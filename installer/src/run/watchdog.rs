@@ -1,4 +1,4 @@
-//! The guard: a unit of systemd that watches over one transaction from before its firewall changes until it is
+//! The watchdog: a unit of systemd that watches over one transaction from before its firewall changes until it is
 //! settled. It takes back what nobody confirms in time, and what a run leaves that is killed on the way there.
 //!
 //! It owns nothing and is told nothing: it reads the journal, and changes the host only while it holds the lock,
@@ -13,14 +13,14 @@ use super::{Outcome, RunError, Session, figures};
 use crate::engine::{Engine, time_for};
 use crate::journal::Standing;
 use crate::sys::{SysError, interrupt};
-use crate::transaction::{Busy, Hold, Known, load};
+use crate::transaction::{Busy, Hold, TransactionRecord, load};
 use crate::ui::{Progress, Watcher};
 
 /// How often the journal is read.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Watches until the transaction is settled, by whomever.
-pub fn guard(id: u64, progress: &Progress) -> Result<Outcome, RunError> {
+pub fn watchdog(id: u64, progress: &Progress) -> Result<Outcome, RunError> {
     if !nix::unistd::geteuid().is_root() {
         return Err(RunError::NotRoot);
     }
@@ -55,7 +55,7 @@ pub fn guard(id: u64, progress: &Progress) -> Result<Outcome, RunError> {
 }
 
 // How long it may still be confirmed.
-fn open_for(session: &Session, known: &Known) -> Result<Option<Duration>, SysError> {
+fn open_for(session: &Session, known: &TransactionRecord) -> Result<Option<Duration>, SysError> {
     let now = time_for(&session.sys, std::slice::from_ref(known))?;
     Ok(known.state.awaits_ms(&now).map(Duration::from_millis))
 }
