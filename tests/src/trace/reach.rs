@@ -112,7 +112,7 @@ fn follows(known: &Known, call: &Call) -> bool {
         Follows::Always => true,
         Follows::Never => false,
         // What is to be made new is never found behind a link.
-        Follows::Unless(flag) => !call.has(flag) && !(call.has("O_CREAT") && call.has("O_EXCL")),
+        Follows::Unless(flag) => !(call.has(flag) || call.has("O_CREAT") && call.has("O_EXCL")),
         Follows::With(flag) => call.has(flag),
     }
 }

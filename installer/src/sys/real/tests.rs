@@ -325,3 +325,57 @@ fn holes_stay_holes() {
         assert_eq!(fs::read(dir.path().join("copy")).unwrap(), bytes, "{length}");
     }
 }
+
+#[test]
+fn a_directory_with_links_of_others_does_not_become_roots() {
+    use std::os::unix::fs::{MetadataExt as _, chown, lchown};
+    let (dir, mut sys) = host();
+    let (at, place) = (path("/srv/app"), dir.path().join("srv/app"));
+    fs::create_dir_all(&place).unwrap();
+    chown(&place, Some(12), Some(34)).unwrap();
+    symlink("/etc", place.join("planted")).unwrap();
+    lchown(place.join("planted"), Some(12), Some(34)).unwrap();
+    let roots = Attrs { uid: 0, gid: 0, ..attrs(0o755) };
+    let effect = Effect::SetAttrs { path: &at, attrs: &roots, of: Of::Dir };
+    let error = sys.effect(&effect).unwrap_err().to_string();
+    assert!(error.contains("planted") && fs::metadata(&place).unwrap().uid() == 12, "{error}");
+    // It may get other attributes while it stays theirs, and becomes root's once the link is.
+    let theirs = Attrs { uid: 12, ..attrs(0o700) };
+    sys.effect(&Effect::SetAttrs { path: &at, attrs: &theirs, of: Of::Dir }).unwrap();
+    lchown(place.join("planted"), Some(0), Some(0)).unwrap();
+    sys.effect(&effect).unwrap();
+    assert_eq!(fs::metadata(&place).unwrap().uid(), 0);
+}
+
+#[test]
+fn what_was_exchanged_gets_no_attributes() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let (dir, mut sys) = host();
+    let (at, place) = (path("/srv/app/conf"), dir.path().join("srv/app/conf"));
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    chown(place.parent().unwrap(), Some(12), Some(34)).unwrap();
+    fs::write(dir.path().join("secret"), "secret").unwrap();
+    fs::hard_link(dir.path().join("secret"), &place).unwrap();
+    for of in [Of::File(Digest::of(b"ours")), Of::Dir, Of::Any] {
+        assert!(sys.effect(&Effect::SetAttrs { path: &at, attrs: &attrs(0o666), of }).is_err(), "{of:?}");
+    }
+    assert_eq!(fs::metadata(dir.path().join("secret")).unwrap().uid(), 0);
+    assert_eq!(sys.list(&path("/srv/app")).unwrap(), ["conf"], "no copy of it was left");
+}
+
+#[test]
+fn a_search_goes_to_any_depth() {
+    let (dir, sys) = host();
+    fs::create_dir_all(dir.path().join("home/skipped")).unwrap();
+    std::os::unix::fs::chown(dir.path().join("home/skipped"), Some(990), Some(0)).unwrap();
+    // A shell's `cd` ends where a path ends.
+    let made = std::process::Command::new("perl")
+        .args(["-e", "chdir shift; for (1..300) { mkdir 'd' x 200; chdir 'd' x 200 or die } open F, '>file'; chown 990, 0, 'file'"])
+        .arg(dir.path().join("home"))
+        .status();
+    assert!(made.unwrap().success());
+    let found = sys.owned(Some(990), None, &["/home/skipped"], 9).unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].len() > 60_000 && found[0].ends_with("/file"));
+    assert!(sys.owned(Some(991), Some(991), &[], 9).unwrap().is_empty());
+}
