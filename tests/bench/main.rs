@@ -42,8 +42,8 @@ fn program() -> Vec<Figure> {
     let size = |path: &Path| fs::metadata(path).expect("its size").len() as f64 / 1e6;
     let start = median((0..21).map(|_| time(Command::new(&installer).arg("--version")) * 1e3));
     vec![
-        Figure::under("installer size, x86_64", size(&installer), 4.0, "MB"),
-        Figure::under("installer size, aarch64", size(&dist("chom-install-aarch64")), 4.0, "MB"),
+        Figure::under("installer size, x86_64", size(&installer), 6.0, "MB"),
+        Figure::under("installer size, aarch64", size(&dist("chom-install-aarch64")), 6.0, "MB"),
         Figure::under("installer start", start, 5.0, "ms"),
     ]
 }
