@@ -1,5 +1,5 @@
 //! The only door to stdout and stderr. Text that is not of this program's own making never gets a terminal to obey it:
-//! all text is written out by [`shown`], and only what [`Printer::styled`] gets is taken as it is.
+//! all text is written out by [`shown()`], and only what [`Printer::styled`] gets is taken as it is.
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -89,7 +89,7 @@ impl Printer {
         lock(&self.data).write(format_args!("{}", shown(&text.to_string())));
     }
 
-    /// The same with styles of our own; what is foreign in it has gone through [`shown`] before.
+    /// The same with styles of our own; what is foreign in it has gone through [`shown()`] before.
     pub fn styled(&self, text: impl Display) {
         lock(&self.data).write(format_args!("{text}"));
     }
@@ -149,7 +149,7 @@ impl Printer {
         self.always_styled(shown(&text.to_string()));
     }
 
-    /// The same with styles of our own; what is foreign in it has gone through [`shown`] before.
+    /// The same with styles of our own; what is foreign in it has gone through [`shown()`] before.
     pub fn always_styled(&self, text: impl Display) {
         let mut talk = lock(&self.talk);
         talk.wipe();
