@@ -24,7 +24,7 @@ fn json(there: &Unpacked, host: &Host, words: &[&str], code: i32) -> Value {
     assert_eq!(said.code, code, "{words:?}: {}", said.text);
     let lines = said.text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     // Events come before it.
-    let last = lines.filter(|line| line.get("event").is_none()).last();
+    let last = lines.rfind(|line| line.get("event").is_none());
     let last = last.unwrap_or_else(|| panic!("{words:?} said no JSON: {}", said.text));
     if let Some(exit) = last.get("exit") {
         assert_eq!(exit.as_i64(), Some(code.into()), "{words:?}: {last}");

@@ -8,6 +8,8 @@ use chom_format::exit::Explain;
 use chom_format::sums::SumsError;
 use chom_format::{Digest, Exit, HostState, Mode, RelPath};
 
+use crate::sys::SysError;
+
 /// Why a bundle is refused. The host is untouched in every case.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -30,6 +32,9 @@ pub enum OpenError {
         /// The system's words.
         source: io::Error,
     },
+    /// The folder could not be looked at.
+    #[error(transparent)]
+    Sys(#[from] SysError),
     /// The tarball is damaged or hostile.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -143,7 +148,7 @@ impl Explain for OpenError {
             Self::Archive(ArchiveError::Write { .. }) | Self::Io { operation: "unpack to", .. } => {
                 "make room, or name another directory: TMPDIR=/var/tmp, or unpack the bundle yourself with tar xzf"
             }
-            Self::Io { .. } => return None,
+            Self::Io { .. } | Self::Sys(_) => return None,
             Self::Contents(problems)
                 if problems.iter().all(|problem| matches!(problem, Problem::Mode { .. })) =>
             {

@@ -1,20 +1,14 @@
 //! An extracted bundle: what lies in its folder, and that it is nothing but files and directories.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a bundle lies where the operator says; what others can change there is copied before it is believed"
-)]
-
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use chom_format::{Mode, RelPath};
+use chom_format::{HostPath, RelPath};
 
 use super::{LONGEST_TEXT, OpenError, Problem};
-use crate::sys::is_private;
+use crate::sys::{Kind, Meta, RealSys, Sys as _, SysError, is_private, named, outside};
 
 // The same number as the archive's reader has.
 const MOST_ENTRIES: usize = 65_536;
@@ -34,17 +28,19 @@ pub(super) struct Found {
 
 /// Whether nobody but root can change what lies in a folder: every directory up to it and everything in it is root's.
 pub(super) fn is_roots(dir: &Path, found: &Found) -> bool {
-    let opened = dir.to_str().and_then(|text| text.parse().ok()).and_then(|path| is_private(&path).ok());
-    !found.foreign && opened == Some(true)
+    !found.foreign && whole(dir).is_ok_and(|path| is_private(&path).unwrap_or(false))
 }
 
 /// Lists a folder and refuses everything that is neither file nor directory.
 pub(super) fn walk(dir: &Path) -> Result<Found, OpenError> {
-    if !dir.join(super::MANIFEST).exists() || !dir.join(super::SUMS).exists() {
-        return Err(OpenError::NotABundle { dir: dir.to_owned() });
+    let (sys, top) = (RealSys::new("/"), whole(dir)?);
+    for name in [super::MANIFEST, super::SUMS] {
+        if sys.meta(&below(&top, name)?)?.is_none() {
+            return Err(OpenError::NotABundle { dir: dir.to_owned() });
+        }
     }
-    let mut walk = Walk::default();
-    walk.enter(dir, "")?;
+    let mut walk = Walk { sys, found: Found::default(), problems: Vec::new(), entries: 0 };
+    walk.enter(&top, "")?;
     Problem::none_of(walk.problems)?;
     Ok(walk.found)
 }
@@ -52,8 +48,19 @@ pub(super) fn walk(dir: &Path) -> Result<Found, OpenError> {
 /// A regular file of the bundle, links not followed.
 pub(super) fn open(dir: &Path, path: &str) -> Result<File, OpenError> {
     let path = dir.join(path);
-    let nofollow = nix::fcntl::OFlag::O_NOFOLLOW.bits();
-    OpenOptions::new().read(true).custom_flags(nofollow).open(&path).map_err(OpenError::io("read", path))
+    outside(&path).map_err(OpenError::io("read", path))
+}
+
+/// The folder as a path of this host.
+fn whole(dir: &Path) -> Result<HostPath, OpenError> {
+    let path = dir.to_str().and_then(|text| text.parse().ok());
+    let why =
+        || std::io::Error::other("its path holds control characters or bytes that are no text: move it");
+    path.ok_or_else(|| OpenError::io("read", dir)(why()))
+}
+
+fn below(dir: &HostPath, name: &str) -> Result<HostPath, SysError> {
+    named(&format!("{}/{name}", dir.as_str().trim_end_matches('/')))
 }
 
 /// A text of the bundle, whole.
@@ -68,56 +75,59 @@ pub(super) fn read_text(dir: &Path, path: &str) -> Result<Vec<u8>, OpenError> {
     Ok(bytes)
 }
 
-#[derive(Default)]
 struct Walk {
+    sys: RealSys,
     found: Found,
     problems: Vec<Problem>,
     entries: usize,
 }
 
 impl Walk {
-    // `below` is the path inside the bundle, with a final slash unless empty. A bundle is four levels deep
+    // `within` is the path inside the bundle, with a final slash unless empty. A bundle is four levels deep
     // and a release's path is bounded, so recursion is.
-    fn enter(&mut self, dir: &Path, below: &str) -> Result<(), OpenError> {
-        for entry in fs::read_dir(dir).map_err(OpenError::io("read", dir))? {
-            let entry = entry.map_err(OpenError::io("read", dir))?;
+    fn enter(&mut self, dir: &HostPath, within: &str) -> Result<(), OpenError> {
+        let names = self.sys.list(dir)?;
+        if self.sys.count(dir)? > names.len() {
+            self.odd(format!("{within}."), "holds a name that no file of a bundle has");
+        }
+        for name in names {
             self.entries += 1;
             if self.entries > MOST_ENTRIES {
                 let reason = format!("holds more than {MOST_ENTRIES} entries, more than any bundle");
                 return Err(OpenError::Contents(vec![Problem::Kind { path: ".".to_owned(), reason }]));
             }
-            let text = format!("{below}{}", entry.file_name().to_string_lossy());
-            let meta = entry.metadata().map_err(OpenError::io("read", entry.path()))?;
-            match (text.parse::<RelPath>(), entry.file_name().to_str()) {
-                (Ok(path), Some(_)) => self.entry(&entry.path(), path, &meta)?,
-                _ => self.odd(text, "has a name that no file of a bundle has"),
+            let text = format!("{within}{name}");
+            let Ok(path) = text.parse::<RelPath>() else {
+                self.odd(text, "has a name that no file of a bundle has");
+                continue;
+            };
+            let place = below(dir, &name)?;
+            match self.sys.meta(&place)? {
+                Some(meta) => self.entry(&place, path, &meta)?,
+                None => self.problems.push(Problem::Missing(path)),
             }
         }
         Ok(())
     }
 
-    fn entry(&mut self, file: &Path, path: RelPath, meta: &fs::Metadata) -> Result<(), OpenError> {
-        let kind = meta.file_type();
-        let mode = Mode::from_bits(meta.mode());
-        self.found.foreign |= meta.uid() != 0;
-        if kind.is_symlink() {
-            self.odd(path.to_string(), "is a symbolic link: a bundle holds files and directories only");
-        } else if !kind.is_dir() && !kind.is_file() {
-            let what = if kind.is_fifo() {
-                "fifo"
-            } else if kind.is_socket() {
-                "socket"
-            } else {
-                "device"
-            };
+    fn entry(&mut self, place: &HostPath, path: RelPath, meta: &Meta) -> Result<(), OpenError> {
+        self.found.foreign |= meta.uid != 0;
+        let what = match meta.kind {
+            Kind::File | Kind::Dir => None,
+            Kind::Link => Some("symbolic link"),
+            Kind::Fifo => Some("fifo"),
+            Kind::Socket => Some("socket"),
+            Kind::Block | Kind::Char => Some("device"),
+        };
+        if let Some(what) = what {
             self.odd(path.to_string(), &format!("is a {what}: a bundle holds files and directories only"));
-        } else if mode.bits() & FORBIDDEN != 0 {
-            self.problems.push(Problem::Mode { path, mode });
-        } else if kind.is_dir() {
-            self.enter(file, &format!("{path}/"))?;
+        } else if meta.mode.bits() & FORBIDDEN != 0 {
+            self.problems.push(Problem::Mode { path, mode: meta.mode });
+        } else if meta.kind == Kind::Dir {
+            self.enter(place, &format!("{path}/"))?;
             self.found.dirs.push(path);
         } else {
-            self.found.files.insert(path, meta.len());
+            self.found.files.insert(path, meta.size);
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ pub struct Bundle {
     // Not read yet: payloads of a folder.
     unread: Vec<RelPath>,
     // Keeps an unpacked tarball until the run is over.
-    _staging: Option<Staging>,
+    staging: Option<Staging>,
     // Where the payloads are copied from, once a plan needs them: somebody else could change them there.
     origin: Option<PathBuf>,
 }
@@ -106,7 +106,9 @@ impl Bundle {
     pub fn verify_payloads(&mut self, progress: &(dyn Fn(u64) + Sync)) -> Result<(), OpenError> {
         if let Some(origin) = &self.origin {
             let size = |path| self.sizes.get(path).copied().unwrap_or_default();
-            self.unread.iter().try_for_each(|path| staging::copy(origin, &self.dir, path, size(path)))?;
+            let staged =
+                |path| self.staging.as_ref().map_or(Ok(()), |staging| staging.copy(origin, path, size(path)));
+            self.unread.iter().try_for_each(staged)?;
         }
         let files = self
             .unread
@@ -126,9 +128,9 @@ impl Bundle {
         };
         let origin = staging.is_some().then(|| dir.to_owned());
         let dir = staging.as_ref().map_or(dir, Staging::path);
-        if let Some(origin) = &origin {
+        if let (Some(origin), Some(staging)) = (&origin, &staging) {
             let mut texts = found.files.iter().filter(|(path, _)| !is_payload(path));
-            texts.try_for_each(|(path, size)| staging::copy(origin, dir, path, *size))?;
+            texts.try_for_each(|(path, size)| staging.copy(origin, path, *size))?;
         }
         let sums = read_sums(dir)?;
         compare_names(&sums, &found)?;
@@ -144,7 +146,7 @@ impl Bundle {
 
     /// Copies what a plan reads of the payloads: the lists of packages.
     fn stage_indexes(&mut self, progress: &(dyn Fn(u64) + Sync)) -> Result<(), OpenError> {
-        let Some(origin) = &self.origin else { return Ok(()) };
+        let (Some(origin), Some(staging)) = (&self.origin, &self.staging) else { return Ok(()) };
         let index = |step: &StepSpec| match step {
             StepSpec::Packages(spec) => Some(spec.index.from.clone()),
             _ => None,
@@ -157,13 +159,13 @@ impl Bundle {
         let now: Vec<RelPath> = now;
         let known = |path| Some((path, *self.sums.0.get(path)?, *self.sizes.get(path)?));
         let files: Vec<_> = now.iter().filter_map(known).collect();
-        files.iter().try_for_each(|(path, _, size)| staging::copy(origin, &self.dir, path, *size))?;
+        files.iter().try_for_each(|(path, _, size)| staging.copy(origin, path, *size))?;
         digests::check(&self.dir, files, progress)
     }
 
     fn from_stream(input: impl std::io::Read, progress: &(dyn Fn(u64) + Sync)) -> Result<Self, OpenError> {
         let staging = Staging::new()?;
-        let digests = stream::unpack(input, staging.path(), progress)?;
+        let digests = stream::unpack(input, &staging, progress)?;
         let found = folder::walk(staging.path())?;
         let sums = read_sums(staging.path())?;
         compare_names(&sums, &found)?;
@@ -192,8 +194,7 @@ impl Bundle {
         }
         let manifest = manifest::read(&bytes)?;
         manifest::validate(&manifest, &sums, &sizes)?;
-        let (_staging, origin) = (staging, None);
-        Ok(Self { dir, manifest, text: bytes, digest, sums, sizes, unread, _staging, origin })
+        Ok(Self { dir, manifest, text: bytes, digest, sums, sizes, unread, staging, origin: None })
     }
 }
 

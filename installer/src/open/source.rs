@@ -1,14 +1,10 @@
 //! Where a bundle comes from.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a bundle lies where the operator says; what others can change there is copied before it is believed"
-)]
-
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::{MANIFEST, OpenError};
+use crate::sys::{Kind, named_outside, outside};
 
 /// Where a bundle comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,17 +23,17 @@ impl Source {
         match named {
             None => beside_us().map(Self::Folder),
             Some(path) if path.as_os_str() == "-" => Ok(Self::Stdin),
-            Some(path) => match std::fs::metadata(path).map_err(OpenError::io("read", path))? {
-                // Absolute, for programs that read from it run in another directory.
-                meta if meta.is_dir() => {
-                    path.canonicalize().map(Self::Folder).map_err(OpenError::io("read", path))
-                }
+            // Whole, for programs that read from it run in another directory.
+            Some(path) => match named_outside(path).map_err(OpenError::io("read", path))? {
+                (whole, Kind::Dir) => Ok(Self::Folder(whole)),
+                // Read through the name that was given: it may be a pipe.
                 _ => Ok(Self::Tarball(path.to_owned())),
             },
         }
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "the operator has named it, and what comes out is verified")]
 pub(super) fn open_file(path: &Path) -> Result<File, OpenError> {
     File::open(path).map_err(OpenError::io("read", path))
 }
@@ -45,5 +41,5 @@ pub(super) fn open_file(path: &Path) -> Result<File, OpenError> {
 fn beside_us() -> Result<PathBuf, OpenError> {
     let program = std::env::current_exe().map_err(|_| OpenError::NoBundle)?;
     let dir = program.parent().ok_or(OpenError::NoBundle)?;
-    if dir.join(MANIFEST).is_file() { Ok(dir.to_owned()) } else { Err(OpenError::NoBundle) }
+    if outside(&dir.join(MANIFEST)).is_ok() { Ok(dir.to_owned()) } else { Err(OpenError::NoBundle) }
 }

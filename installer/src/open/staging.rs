@@ -1,101 +1,76 @@
-//! A private directory for an unpacked tarball: the only thing that is written before all is verified.
+//! A private directory for an unpacked tarball, or for a copy of a folder that others can change: the only thing that is
+//! written before all is verified.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a bundle lies where the operator says; what others can change there is copied before it is believed"
-)]
-
-use std::fs::{self, DirBuilder};
 use std::io::Read as _;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use chom_format::RelPath;
+use chom_format::{HostPath, RelPath};
 
 use super::{OpenError, folder};
+use crate::sys::{Base, Scratch, proc};
 
 const PREFIX: &str = "chom-bundle-";
+/// /tmp is often a small memory file system: this is on the disk.
+const USUAL: &str = "/var/tmp";
 
 /// A directory that only we can enter, gone when the run ends. One that a killed run left behind goes when
 /// the next one begins.
-pub(super) struct Staging(PathBuf);
+pub(super) struct Staging(Scratch);
 
 impl Staging {
     pub(super) fn new() -> Result<Self, OpenError> {
-        let base = base();
+        let base = base()?;
         sweep(&base);
         let pid = std::process::id();
         for attempt in 0..100 {
-            let path = base.join(format!("{PREFIX}{pid}-{attempt}"));
-            // Never one that is already there: it may be somebody else's trap.
-            match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self(path)),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(OpenError::io("unpack to", path)(error)),
+            let name = format!("{PREFIX}{pid}-{attempt}");
+            if let Some(made) = base.make(&name).map_err(OpenError::io("unpack to", name))? {
+                return Ok(Self(made));
             }
         }
-        Err(OpenError::io("unpack to", base)(std::io::ErrorKind::AlreadyExists.into()))
+        Err(OpenError::io("unpack to", USUAL)(std::io::ErrorKind::AlreadyExists.into()))
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
+    }
+
+    /// Makes a file in it, with the directories above it.
+    pub(super) fn create(&self, path: &RelPath, mode: u32) -> Result<std::fs::File, OpenError> {
+        self.0.create(path, mode).map_err(OpenError::io("unpack to", path.under(self.path())))
+    }
+
+    /// Makes a directory in it.
+    pub(super) fn make_dir(&self, path: &RelPath) -> Result<(), OpenError> {
+        self.0.make_dir(path).map(drop).map_err(OpenError::io("unpack to", path.under(self.path())))
+    }
+
+    /// Copies one file of a folder into it, whatever it is by then: it is verified here. No more of it than `size` says, so
+    /// that nobody fills the disk with one that grows.
+    pub(super) fn copy(&self, from: &Path, path: &RelPath, size: u64) -> Result<(), OpenError> {
+        let (mut file, input) = (self.create(path, 0o600)?, folder::open(from, path.as_str())?);
+        let copied = std::io::copy(&mut input.take(size + 1), &mut file);
+        copied.map(drop).map_err(OpenError::io("unpack to", path.under(self.path())))
     }
 }
 
-/// Copies one file of a bundle into a staging directory, whatever it is by then: it is verified there. No more of it than
-/// `size` says, so that nobody fills the disk with one that grows.
-pub(super) fn copy(from: &Path, to: &Path, path: &RelPath, size: u64) -> Result<(), OpenError> {
-    let place = path.under(to);
-    if let Some(parent) = place.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
-            .map_err(OpenError::io("copy to", parent))?;
+/// The directory that `TMPDIR` names, where nobody else could move what we make; else the usual one.
+fn base() -> Result<Base, OpenError> {
+    let wanted = std::env::var_os("TMPDIR").map(PathBuf::from);
+    let wanted = wanted.and_then(|dir| dir.to_str()?.trim_end_matches('/').parse::<HostPath>().ok());
+    if let Some(base) = wanted.and_then(|dir| Base::open(&dir).transpose()) {
+        return Ok(base?);
     }
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&place)
-        .map_err(OpenError::io("copy to", &place))?;
-    let mut input = folder::open(from, path.as_str())?.take(size + 1);
-    std::io::copy(&mut input, &mut file).map(drop).map_err(OpenError::io("copy", path.under(from)))
+    let usual = Base::open(&crate::sys::named(USUAL)?)?;
+    usual.ok_or_else(|| OpenError::io("unpack to", USUAL)(std::io::ErrorKind::NotFound.into()))
 }
 
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // Comfort only: the next run sweeps what stays.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-// /tmp is often a small memory file system: /var/tmp is on the disk. In a directory without the sticky bit whoever owns it
-// could move what we make there.
-fn base() -> PathBuf {
-    let wanted = std::env::var_os("TMPDIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
-    wanted.filter(|dir| keeps_what_is_made(dir)).unwrap_or_else(|| "/var/tmp".into())
-}
-
-fn keeps_what_is_made(dir: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let (others, sticky) = (0o022, 0o1000);
-    let safe =
-        |meta: &fs::Metadata| meta.uid() == 0 && (meta.mode() & others == 0 || meta.mode() & sticky != 0);
-    let ours =
-        |meta: &fs::Metadata| meta.uid() == nix::unistd::geteuid().as_raw() && meta.mode() & others == 0;
-    fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir() && (safe(&meta) || ours(&meta)))
-}
-
-fn sweep(base: &Path) {
-    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(owner) = name.to_str().and_then(owner) else { continue };
-        let ours = fs::symlink_metadata(entry.path()).is_ok_and(|meta| {
-            meta.is_dir() && std::os::unix::fs::MetadataExt::uid(&meta) == nix::unistd::geteuid().as_raw()
-        });
-        if ours && !Path::new("/proc").join(owner.to_string()).exists() && Path::new("/proc/self").exists() {
-            let _ = fs::remove_dir_all(entry.path());
+fn sweep(base: &Base) {
+    let alive = proc::pids();
+    for name in base.ours(PREFIX) {
+        // Without /proc nobody can tell who lives.
+        if !alive.is_empty() && owner(&name).is_some_and(|owner| !alive.contains(&owner)) {
+            base.discard(&name);
         }
     }
 }
@@ -106,6 +81,8 @@ fn owner(name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -121,10 +98,26 @@ mod tests {
         let put = |pid: u32| {
             let dir = base.path().join(format!("{PREFIX}{pid}-0"));
             fs::create_dir(&dir).unwrap();
+            fs::write(dir.join("file"), "").unwrap();
             dir
         };
         let (ours, dead) = (put(std::process::id()), put(u32::MAX));
-        sweep(base.path());
+        sweep(&Base::open(&base.path().to_str().unwrap().parse().unwrap()).unwrap().unwrap());
         assert!(ours.exists() && !dead.exists());
+    }
+
+    #[test]
+    fn nothing_is_made_where_others_could_move_it() {
+        use std::os::unix::fs::{PermissionsExt as _, chown};
+        let dir = tempfile::tempdir().unwrap();
+        let path: HostPath = dir.path().to_str().unwrap().parse().unwrap();
+        let mode = |mode| fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        for (bits, fits) in [(0o700, true), (0o755, true), (0o777, false), (0o1777, true), (0o775, false)] {
+            mode(bits);
+            assert_eq!(Base::open(&path).unwrap().is_some(), fits, "{bits:o}");
+        }
+        mode(0o755);
+        chown(dir.path(), Some(12), None).unwrap();
+        assert!(Base::open(&path).unwrap().is_none());
     }
 }

@@ -1,27 +1,20 @@
 //! A tarball on its way into the staging directory: one pass, each digest taken while the bytes go by.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a bundle lies where the operator says; what others can change there is copied before it is believed"
-)]
-
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chom_format::archive::{ArchiveError, Kind, Limits, Reader};
 use chom_format::sums::Sums;
 use chom_format::{Digest, RelPath};
 
+use super::staging::Staging;
 use super::{LONGEST_TEXT, OpenError, Problem, SUMS};
 
-/// Unpacks into the empty directory `dir` and gives every file's digest.
+/// Unpacks into an empty directory and gives every file's digest.
 pub(super) fn unpack(
     input: impl Read,
-    dir: &Path,
+    staging: &Staging,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<BTreeMap<RelPath, Digest>, OpenError> {
     let counted = Counted { inner: input, seen: AtomicU64::new(0), progress };
@@ -29,9 +22,8 @@ pub(super) fn unpack(
     let mut files = BTreeMap::new();
     let mut sums: Option<Sums> = None;
     while let Some(mut entry) = reader.next_entry()? {
-        let to = entry.path.under(dir);
         if entry.kind == Kind::Dir {
-            DirBuilder::new().mode(0o700).create(&to).map_err(OpenError::io("unpack to", to))?;
+            staging.make_dir(&entry.path)?;
             continue;
         }
         if entry.path.as_str() == SUMS && entry.size > LONGEST_TEXT {
@@ -39,8 +31,7 @@ pub(super) fn unpack(
         }
         let path = entry.path.clone();
         let mode = if entry.mode.bits() & 0o100 == 0 { 0o600 } else { 0o700 };
-        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&to);
-        let digest = entry.copy_to(&mut file.map_err(OpenError::io("unpack to", &to))?)?;
+        let digest = entry.copy_to(&mut staging.create(&path, mode)?)?;
         // The list comes early in our own archives, so a wrong file ends the reading at once.
         if let Some(wanted) =
             sums.as_ref().and_then(|sums| sums.0.get(&path)).filter(|wanted| **wanted != digest)
@@ -49,7 +40,7 @@ pub(super) fn unpack(
             return Err(OpenError::Contents(vec![problem]));
         }
         if path.as_str() == SUMS {
-            sums = Some(super::read_sums(dir)?);
+            sums = Some(super::read_sums(staging.path())?);
         }
         files.insert(path, digest);
     }

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User};
 
 use super::command::{Command, Output};
-use super::{SysError, view};
+use super::{RealSys, Sys as _, SysError, named, view};
 
 /// Where a child's program is looked for, and what it is told.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -168,11 +168,12 @@ fn argv(command: &Command) -> Result<Vec<String>, SysError> {
 
 /// The path of a program in the system's own directories, whatever our own `PATH` says.
 fn find(program: &str) -> Result<PathBuf, SysError> {
-    which::which_in(program, Some(PATH), "/").map_err(|_| SysError::Io {
-        operation: "run",
-        object: program.to_owned(),
-        source: io::Error::new(io::ErrorKind::NotFound, "no such program"),
-    })
+    let missing = || SysError::io("run", program)(io::Error::new(io::ErrorKind::NotFound, "no such program"));
+    if program.starts_with('/') {
+        let found = RealSys::new("/").resolve(&named(program)?)?;
+        return found.map(|_| program.into()).ok_or_else(missing);
+    }
+    which::which_in(program, Some(PATH), "/").map_err(|_| missing())
 }
 
 /// Waits for a child, and ends its group when it takes too long.

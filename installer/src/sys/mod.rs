@@ -30,7 +30,8 @@ pub use real::RealSys;
 #[cfg(test)]
 pub(crate) use real::calls::before_each;
 pub use real::fault::{Fault, FaultsForbidden, arm, effects, faults_allowed};
-pub(crate) use real::walk::{Access, is_private, open_own, outside};
+pub(crate) use real::scratch::{Base, Scratch};
+pub(crate) use real::walk::{Access, is_private, named_outside, open_own, outside};
 pub use view::{Laid, Layer, Under};
 
 /// How the temporary names begin that a cut off write may leave; whoever holds the lock may remove them.

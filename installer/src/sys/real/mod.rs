@@ -10,6 +10,7 @@ mod known_dirs;
 mod put;
 mod remove;
 mod room;
+pub(super) mod scratch;
 mod search;
 mod sparse;
 pub(super) mod walk;

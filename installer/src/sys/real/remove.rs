@@ -98,6 +98,13 @@ pub(super) fn tree(
     Ok(Arc::clone(place.dir()))
 }
 
+/// Removes what only this program has made; what stays is found by whoever looks for it next.
+pub(super) fn discard(place: &Place) {
+    if let Err(Stop::Io(error)) = clear(place, false, &mut || Ok(())) {
+        log::debug!("{} stays: {error}", place.name().display());
+    }
+}
+
 /// Whoever makes names in a tree as fast as they are removed does not hold up a run for ever.
 const LONGEST: Duration = Duration::from_secs(600);
 

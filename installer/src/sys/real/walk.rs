@@ -311,10 +311,20 @@ pub(crate) fn is_private(dir: &HostPath) -> Result<bool, SysError> {
     Ok(directory(Path::new("/"), dir)?.is_some_and(|dir| dir.roots))
 }
 
-/// A file of the bundle, by the name that was given on the command line: wherever it lies, its digest tells.
+/// A regular file of a bundle.
 pub(crate) fn outside(file: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(File::from(openat(CWD, file, flags, Mode::empty())?))
+    let path = file.to_str().and_then(|text| text.parse::<HostPath>().ok());
+    let path = path.ok_or_else(|| io::Error::other("its path holds what no path of a bundle may hold"))?;
+    let found = find(Path::new("/"), &path).map_err(|error| io::Error::other(error.to_string()))?;
+    found.ok_or(io::ErrorKind::NotFound)?.read()
+}
+
+/// The whole path of what the operator has named, links followed: it is the only name that is followed wherever it leads.
+pub(crate) fn named_outside(path: &Path) -> io::Result<(std::path::PathBuf, Kind)> {
+    let held = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let kind = Look::of(&held, OsStr::new(""))?.meta.kind;
+    let whole = readlinkat(CWD, magic(&held), Vec::new())?.into_bytes();
+    Ok((OsString::from_vec(whole).into(), kind))
 }
 
 /// What a file is kept open for.
