@@ -57,6 +57,10 @@ pub struct DefaultsFile {
     /// How backups are kept.
     #[serde(default)]
     pub backup: Option<BackupFile>,
+    /// How many seconds a unit must have run before it counts as steady; less than the deadline of the check.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 60))]
+    pub dwell_s: Option<u32>,
     /// Settings of components, by component.
     #[serde(default)]
     pub components: Option<ComponentsFile>,
@@ -104,6 +108,10 @@ pub struct HostFile {
     /// How backups are kept.
     #[serde(default)]
     pub backup: Option<BackupFile>,
+    /// How many seconds a unit must have run before it counts as steady; less than the deadline of the check.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 60))]
+    pub dwell_s: Option<u32>,
     /// Settings of its components, by component.
     #[serde(default)]
     pub components: Option<ComponentsFile>,

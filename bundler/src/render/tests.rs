@@ -94,6 +94,7 @@ impl Bench {
 fn host(name: &str, address: &str) -> Host {
     Host {
         backup: Default::default(),
+        dwell_s: 20,
         name: name.parse().unwrap(),
         address: Address::Ip(address.parse().unwrap()),
         fqdn: format!("{name}.internal"),

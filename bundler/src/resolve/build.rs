@@ -160,6 +160,7 @@ fn host(merged: &MergedHost<'_>, catalog: &Catalog, schema: &Value) -> Result<Ho
             detection_source: specs.detection_source,
         },
         backup,
+        dwell_s: file.dwell_s.unwrap_or(20),
         stack_files: merged.stacks.iter().filter_map(stack_file).collect(),
         stacks: merged.stacks.clone(),
         components,

@@ -81,6 +81,8 @@ pub struct Host {
     pub specs: Specs,
     /// How backups are kept.
     pub backup: Backup,
+    /// How many seconds a unit must have run before it counts as steady.
+    pub dwell_s: u32,
     /// What it is for.
     pub stacks: Vec<ComponentName>,
     /// The files of those stacks.

@@ -296,6 +296,7 @@ fn built_in() -> Vec<Leaf> {
         ("backup.directory", DIRECTORY),
         ("backup.keep", "7"),
         ("backup.before_install", "false"),
+        ("dwell_s", "20"),
     ];
     let leaf = |(key, value): (&str, &str)| {
         let node = Arc::new(Node::detached(Kind::Scalar(Scalar::plain(value))));

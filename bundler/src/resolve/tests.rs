@@ -269,6 +269,11 @@ fn every_mistake_is_told_with_place_and_remedy() {
         ),
         (
             "    stacks: [vpsmanager]",
+            "    stacks: [vpsmanager]\n    dwell_s: 61",
+            "`hosts.landsraad.dwell_s` is 61, out of its range | it goes from 1 to 60",
+        ),
+        (
+            "    stacks: [vpsmanager]",
             "    stacks: [vpsmanager]\n    backup: { recipients: [age1typo] }",
             "`age1typo` in `hosts.landsraad.backup.recipients.0` is not the public key of an age identity",
         ),
@@ -459,4 +464,13 @@ fn how_backups_are_kept_has_layers_like_everything() {
     let other = &fleet.hosts["landsraad"].backup;
     assert_eq!((other.policy.dir.as_str(), other.policy.before_install), ("/var/lib/chom/backups", false));
     assert_eq!(fleet.origins.of("hosts.landsraad.backup.directory").unwrap().layer, Layer::BuiltIn);
+}
+
+#[test]
+fn how_long_a_unit_must_run_has_layers_like_everything() {
+    let usual = fleet(GOOD, &[], &[]);
+    assert_eq!(usual.hosts["mentat"].dwell_s, 20);
+    let text = GOOD.replacen("defaults:\n", "defaults:\n  dwell_s: 5\n", 1);
+    let fleet = fleet(&text, &[], &["mentat.dwell_s=3"]);
+    assert_eq!((fleet.hosts["mentat"].dwell_s, fleet.hosts["landsraad"].dwell_s), (3, 5));
 }
