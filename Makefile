@@ -50,21 +50,21 @@ demo: dist ## build the bundle of HOST and rehearse it on a throw-away Debian ho
 	@bash tests/demo.sh $(HOST) $(SUITE) $(INVENTORY)
 
 .PHONY: test
-test: dist ## every test of the usual run, on real Debian hosts
-	cargo test --workspace --locked --no-fail-fast --target-dir $(TARGET)
+test: dist ## every test of the usual run, on real Debian hosts; fails after CHOM_MINUTES (30)
+	bash tests/usual.sh --target-dir $(TARGET)
 
 .PHONY: test-faults
 test-faults: dist ## every fault there is: each step, each effect of the real program, each power cut, 2,000 random runs (about eight hours; PART=3/24 takes a part)
 	CHOM_MATRIX=$(PART) cargo test --locked --target-dir $(TARGET) -p chom-install
-	CHOM_MATRIX=$(PART) bash tests/memory.sh cargo test --locked --target-dir $(TARGET) -p chom-tests --test faults --test effects --test backup -- --nocapture
+	CHOM_MATRIX=$(PART) bash tests/memory.sh cargo test --locked --target-dir $(TARGET) -p chom-tests --test suites -- --nocapture faults:: effects:: backup::
 
 .PHONY: test-power
 test-power: dist ## the power of a virtual machine fails a hundred times, and what was not synced is lost (three quarters of an hour)
-	CHOM_CASES=100 bash tests/memory.sh cargo test --locked --target-dir $(TARGET) -p chom-tests --test power -- --nocapture
+	CHOM_CASES=100 bash tests/memory.sh cargo test --locked --target-dir $(TARGET) -p chom-tests --test suites -- --nocapture power::
 
 .PHONY: test-races
 test-races: dist ## other accounts race against root on a throw-away host, two hundred times for each item (an hour)
-	CHOM_RACES=200 cargo test --locked --target-dir $(TARGET) -p chom-tests --test adversary -- --nocapture
+	CHOM_RACES=200 cargo test --locked --target-dir $(TARGET) -p chom-tests --test suites -- --nocapture adversary::
 
 .PHONY: fuzz
 fuzz: ## every reader of foreign bytes under a fuzzer, SECONDS each (600)

@@ -1,15 +1,16 @@
 //! Bundles and throw-away hosts for the suites: the product's own `build` and the product's own lab.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chom_bundle::rehearse::{Cancel, Host, HostPlan, Lab, LabOptions, Report, RunOptions, Talk, rehearse};
 use chom_format::Manifest;
 use chom_format::manifest::Suite;
 
-use crate::{checkout, dist, need_root, succeed};
+use crate::{checkout, dist, need_root, places, succeed};
 
 /// The folder that this run may fill: under `target`, so that `make clean` takes it away.
 pub fn scratch(name: &str) -> PathBuf {
@@ -18,40 +19,34 @@ pub fn scratch(name: &str) -> PathBuf {
     path
 }
 
-/// `chom-bundle` with the example inventory.
-pub fn bundler() -> Command {
-    let mut command = Command::new(dist("chom-bundle"));
-    command.arg("--inventory").arg(checkout().join("inventory.example.yaml"));
-    command
-}
+/// What hosts of the suites do not wait for as long as others: units need not run for 20 s to count as steady.
+const BRISK: &str = "dwell_s=3";
+/// A first collection comes within one interval.
+const COLLECTED: [&str; 2] =
+    ["mentat.components.prometheus.scrape_interval=3s", "mentat.components.prometheus.scrape_timeout=3s"];
 
-/// The bundle of the example's `mentat` for a release, built once per run of a suite.
+/// The bundle of the example's `mentat` for a release.
 pub fn bundle(suite: Suite) -> PathBuf {
-    static BUILT: Mutex<Vec<(Suite, PathBuf)>> = Mutex::new(Vec::new());
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, path)) = built.iter().find(|(of, _)| *of == suite) {
-        return path.clone();
-    }
-    let path = build(suite, &scratch(&format!("bundle-{}", suite.name())), &[]);
-    built.push((suite, path.clone()));
-    path
+    build(suite, &format!("bundle-{}", suite.name()), &[])
 }
 
-/// Builds the bundle of `mentat` into a folder, with further `--set` values, and returns the tarball.
-pub fn build(suite: Suite, output: &Path, set: &[&str]) -> PathBuf {
-    clear(output);
-    // The lock lies beside a copy of the inventory: one folder a bundle, so that suites do not meet.
-    let inventory = output.join("inventory.yaml");
-    std::fs::copy(checkout().join("inventory.example.yaml"), &inventory)
-        .unwrap_or_else(|error| panic!("{}: {error}", inventory.display()));
-    let mut command = Command::new(dist("chom-bundle"));
-    command.arg("--inventory").arg(&inventory);
-    command.arg("--set").arg(format!("mentat.suite={}", suite.name()));
-    for value in set {
-        command.arg("--set").arg(value);
-    }
-    succeed(command.args(["build", "--host", "mentat", "--output"]).arg(output));
-    tarball(output)
+/// The same with all the times that people get.
+pub fn unhurried(suite: Suite) -> PathBuf {
+    of_example(suite, &format!("bundle-{}-unhurried", suite.name()), &[])
+}
+
+/// The bundle of `mentat` for a release, with further `--set` values.
+pub fn build(suite: Suite, name: &str, set: &[&str]) -> PathBuf {
+    let brisk = format!("mentat.{BRISK}");
+    of_example(suite, name, &[&[brisk.as_str()], &COLLECTED[..], set].concat())
+}
+
+fn of_example(suite: Suite, name: &str, set: &[&str]) -> PathBuf {
+    let example = checkout().join("inventory.example.yaml");
+    let text =
+        std::fs::read_to_string(&example).unwrap_or_else(|error| panic!("{}: {error}", example.display()));
+    let suite = format!("mentat.suite={}", suite.name());
+    built(&text, "mentat", None, name, &[&[suite.as_str()], set].concat())
 }
 
 const SHOP: &str = "
@@ -79,8 +74,28 @@ pub fn of_stack(stack: &str, name: &str, set: &[&str]) -> PathBuf {
 
 /// The bundle of a host of any inventory, with the stacks of `targets` beside ours and further `--set` values.
 pub fn of_inventory(text: &str, host: &str, targets: Option<&Path>, name: &str, set: &[&str]) -> PathBuf {
-    let output = scratch(name);
-    clear(&output);
+    let brisk = format!("{host}.{BRISK}");
+    built(text, host, targets, name, &[&[brisk.as_str()], set].concat())
+}
+
+/// A bundle, of what it was made, and where it lies once it is.
+type Made = (Vec<String>, Arc<OnceLock<PathBuf>>);
+
+/// Builds a bundle once, in a folder of this name: its lock lies beside its inventory, so that bundles do not meet.
+fn built(text: &str, host: &str, targets: Option<&Path>, name: &str, set: &[&str]) -> PathBuf {
+    static MADE: Mutex<BTreeMap<String, Made>> = Mutex::new(BTreeMap::new());
+    let of: Vec<String> = [text].iter().chain(set).map(|part| (*part).to_owned()).collect();
+    let made = {
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, path) = made.entry(name.to_owned()).or_insert_with(|| (of.clone(), Arc::default()));
+        assert_eq!(*known, of, "two bundles are called {name}");
+        Arc::clone(path)
+    };
+    made.get_or_init(|| make(text, host, targets, &scratch(name), set)).clone()
+}
+
+fn make(text: &str, host: &str, targets: Option<&Path>, output: &Path, set: &[&str]) -> PathBuf {
+    clear(output);
     let inventory = output.join("inventory.yaml");
     std::fs::write(&inventory, text).unwrap_or_else(|error| panic!("{}: {error}", inventory.display()));
     let mut command = Command::new(dist("chom-bundle"));
@@ -91,8 +106,8 @@ pub fn of_inventory(text: &str, host: &str, targets: Option<&Path>, name: &str, 
     for value in set {
         command.arg("--set").arg(value);
     }
-    succeed(command.args(["build", "--host", host, "--output"]).arg(&output));
-    tarball(&output)
+    succeed(command.args(["build", "--host", host, "--output"]).arg(output));
+    tarball(output)
 }
 
 /// Takes the bundles of a former run away.
@@ -144,6 +159,16 @@ pub fn talk() -> Talk<'static> {
     Talk::new(&print)
 }
 
+/// A rehearsal that finds nothing to complain of.
+pub fn rehearsed(options: &RunOptions) -> Report {
+    let _place = places::one();
+    let report =
+        rehearse(options, None, &talk(), &Cancel::default()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert!(report.passed && report.installed);
+    report
+}
+
 /// The main promise, on a bare host: installed, healthy, nothing to do the second time, and back exactly.
 pub fn there_and_back(bundle: PathBuf) -> Report {
     let options = RunOptions {
@@ -156,10 +181,7 @@ pub fn there_and_back(bundle: PathBuf) -> Report {
         before: Vec::new(),
         installer_args: Vec::new(),
     };
-    let report =
-        rehearse(&options, None, &talk(), &Cancel::default()).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(report.problems, Vec::<String>::new());
-    assert!(report.passed && report.installed);
+    let report = rehearsed(&options);
     assert_eq!(report.differences, Vec::new(), "the host is not as before");
     assert!(report.paths > 5000, "only {} paths were compared", report.paths);
     let second = report.second_run.as_ref().unwrap_or_else(|| panic!("no second run"));
@@ -182,6 +204,7 @@ pub fn on_disk(suite: Suite, act: impl FnOnce(&mut Host)) {
 }
 
 fn on(suite: Suite, own_disk: bool, act: impl FnOnce(&mut Host)) {
+    let _place = places::one();
     let mut lab =
         Lab::open(lab_options(), &talk(), &Cancel::default()).unwrap_or_else(|error| panic!("{error}"));
     let name = "mentat".parse().unwrap_or_else(|error| panic!("{error}"));

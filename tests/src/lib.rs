@@ -8,7 +8,9 @@ pub mod fleet;
 pub mod machine;
 pub mod matrix;
 pub mod moments;
+pub mod places;
 pub mod readers;
+pub mod sample;
 pub mod trace;
 pub mod trial;
 

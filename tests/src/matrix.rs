@@ -62,7 +62,8 @@ pub fn jobs() -> usize {
     number("CHOM_JOBS", thread::available_parallelism().map_or(1, usize::from))
 }
 
-fn number(name: &str, usual: usize) -> usize {
+/// A number that a variable of the environment gives, or the usual one.
+pub fn number(name: &str, usual: usize) -> usize {
     let Ok(wanted) = env::var(name) else { return usual };
     wanted.parse().unwrap_or_else(|_| panic!("{name} is `{wanted}`: a number"))
 }

@@ -11,7 +11,7 @@ use chom_bundle::rehearse::{Capture, Host};
 use chom_format::manifest::Suite;
 
 use crate::fleet::{Said, Unpacked, on_disk};
-use crate::matrix;
+use crate::{matrix, places};
 
 /// The exit code of an installer that was killed, or whose host was.
 pub const KILLED: i32 = 128 + 9;
@@ -111,35 +111,45 @@ fn is_time(found: &Difference) -> bool {
 }
 
 /// Goes through all cases, each on the next host that has nothing to do, and fails when one of them has failed. `name`:
-/// what a case is called.
-pub fn play<C: Send>(cases: Vec<C>, name: impl Fn(&C) -> String + Sync, act: impl Fn(&mut Host, C) + Sync) {
+/// what a case is called; `again`: the command that plays it.
+pub fn play<C: Send>(
+    cases: Vec<C>,
+    name: impl Fn(&C) -> String + Sync,
+    again: impl Fn(&C) -> String + Sync,
+    act: impl Fn(&mut Host, C) + Sync,
+) {
     let number = cases.len();
     assert!(number > 0, "no case");
     let cases = Mutex::new(cases.into_iter());
     let (done, failed) = (Mutex::new(0), Mutex::new(Vec::new()));
     let next = || cases.lock().ok()?.next();
+    // The host on which the cases were made is switched off by now.
+    places::leave();
+    let scene = places::scene();
     thread::scope(|scope| {
         for _ in 0..matrix::jobs() {
-            scope.spawn(|| {
+            let job = thread::Builder::new().name(scene.clone());
+            let playing = job.spawn_scoped(scope, || {
                 on_disk(Suite::Trixie, |host| {
                     while let Some(case) = next() {
-                        let what = name(&case);
+                        let (what, again) = (name(&case), again(&case));
                         let tried = catch_unwind(AssertUnwindSafe(|| act(host, case)));
                         if let Ok(mut done) = done.lock() {
                             *done += 1;
                             println!("{done}/{number} {what}{}", if tried.is_ok() { "" } else { ": FAILED" });
                         }
                         if let (Err(_), Ok(mut failed)) = (tried, failed.lock()) {
-                            failed.push(what);
+                            failed.push(format!("{what}\n  again: {again}"));
                         }
                     }
                 });
             });
+            playing.unwrap_or_else(|error| panic!("a thread of its own: {error}"));
         }
     });
     let done = done.into_inner().unwrap_or_default();
     let failed = failed.into_inner().unwrap_or_default();
-    assert!(failed.is_empty() && done == number, "{done} of {number} cases, failed: {failed:?}");
+    assert!(failed.is_empty() && done == number, "{done} of {number} cases, failed:\n{}", failed.join("\n"));
 }
 
 /// How many effects the run had that counted them.

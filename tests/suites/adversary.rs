@@ -29,10 +29,13 @@ fn tries() -> usize {
 
 /// The adversary's program, on the host; and what nobody but root may touch.
 fn arm(host: &Host) {
-    let program = scratch("adversary").join("adversary");
-    let source = checkout().join("tests/suites/adversary/adversary.c");
-    succeed(Command::new("gcc").args(["-O1", "-static", "-Wall", "-o"]).arg(&program).arg(source));
-    host.scp(&program, "/usr/local/bin/adversary").unwrap();
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let program = scratch("adversary").join("adversary");
+        let source = checkout().join("tests/suites/adversary/adversary.c");
+        succeed(Command::new("gcc").args(["-O1", "-static", "-Wall", "-o"]).arg(&program).arg(source));
+        program
+    });
+    host.scp(&PROGRAM, "/usr/local/bin/adversary").unwrap();
     shell(host, &["chmod 755 /usr/local/bin/adversary; id eve > /dev/null 2>&1 || useradd -m eve"]);
     shell(
         host,

@@ -1,9 +1,7 @@
 //! Nobody is locked out: a real host with a real sshd, a firewall that is about to change, and everything that has
 //! gone wrong with confirmations elsewhere. After each the operator logs in again, as always.
 
-#[path = "confirm/gate.rs"]
 mod gate;
-#[path = "confirm/shells.rs"]
 mod shells;
 
 use std::thread::sleep;

@@ -5,7 +5,7 @@
 //! Each case begins with a disk: that of the host before the run for what the run itself sees and takes back, that of
 //! the moment in which it was cut off for the rest (see `chom_tests::moments`). A host boots from it, and recovers.
 //!
-//! The usual run takes a seeded sample. `CHOM_CASES=n` takes n effects of each kind; `CHOM_MATRIX=full` every effect, and
+//! The usual run takes a sample, `CHOM_SAMPLE`. `CHOM_CASES=n` takes n effects of each kind; `CHOM_MATRIX=full` every effect, and
 //! `CHOM_MATRIX=3/24` a part of that: every kind of fault at each effect, and in the recovery of two that were killed
 //! the kinds by turns at each of its effects. `CHOM_KINDS=cut,fail` takes some kinds only, `CHOM_EFFECTS=3-8` some
 //! effects.
@@ -13,27 +13,20 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use chom_bundle::rehearse::{Capture, Host, Survives};
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{
-    Said, Unpacked, build, bundle, mounts_seen, on_disk, recovered, scratch, shell, unpack,
-};
-use chom_tests::matrix;
+use chom_tests::fleet::{Said, Unpacked, build, bundle, mounts_seen, on_disk, recovered, shell, unpack};
 use chom_tests::moments::{Moment, walk};
+use chom_tests::sample::{Dice, again};
 use chom_tests::trial::{KILLED, Trial, effects, play};
+use chom_tests::{matrix, places};
 
 const KINDS: [&str; 6] = ["fail", "full", "kill", "kill-before", "kill-after", "cut"];
 /// Those that happen to a host that lives on, and what the installer calls them; the others end in a boot.
 const LIVE: [(&str, &str); 3] = [("fail", "fail"), ("full", "full"), ("kill", "kill-after")];
-/// Fixed, so that a case can be seen again.
-const SEED: u64 = 0x6566_6665_6374;
 const INSTALL: [&str; 3] = ["install", "--yes", "--no-confirm"];
-
-/// One test at a time: a trial of another would sync the disk whose moments are kept.
-static ALONE: Mutex<()> = Mutex::new(());
 
 /// A disk, and what a host that boots from it is put through.
 struct Case {
@@ -150,10 +143,18 @@ impl<'a> Scene<'a> {
         play(
             self.cases,
             |case| case.what.clone(),
+            alone_again,
             |host, case| try_out(&mut Trial { host, there, before, standing }, &case),
         );
         println!("{number} cases over {effects} effects, all survived, {} s", self.begun.elapsed().as_secs());
     }
+}
+
+/// The command that plays this case, with those of the same effect.
+fn alone_again(case: &Case) -> String {
+    let fault = case.what.rsplit(' ').next().unwrap_or_default();
+    let (kind, at) = fault.split_once('@').unwrap_or_default();
+    again(&format!("CHOM_MATRIX=full CHOM_KINDS={kind} CHOM_EFFECTS={at}-{at}"))
 }
 
 /// Lets the installer run and keeps the disk at the moments of these faults. Those that it does not come to are no case.
@@ -274,10 +275,10 @@ fn kinds() -> Vec<&'static str> {
 fn sample(effects: u64) -> Vec<Fault> {
     let kinds = kinds();
     let many = kinds.len() * matrix::cases(1).min(effects as usize);
-    let mut seed = SEED;
+    let mut dice = Dice::of("effects");
     let mut faults = Vec::new();
     while faults.len() < many {
-        let fault = (kinds[faults.len() % kinds.len()], 1 + next(&mut seed) % effects);
+        let fault = (kinds[faults.len() % kinds.len()], 1 + dice.next(effects));
         if !faults.contains(&fault) {
             faults.push(fault);
         }
@@ -285,16 +286,10 @@ fn sample(effects: u64) -> Vec<Fault> {
     faults
 }
 
-fn next(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
-/// A host with a disk of its own. The first boot writes what no later one does.
+/// A host with a disk of its own, and no other beside it until the cases are made: an installer on another would sync the
+/// disk whose moments are kept. The first boot writes what no later one does.
 fn on_settled(act: impl FnOnce(&mut Host)) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _place = places::alone();
     on_disk(Suite::Trixie, |host| {
         host.reboot().unwrap();
         act(host);
@@ -304,7 +299,7 @@ fn on_settled(act: impl FnOnce(&mut Host)) {
 fn older() -> PathBuf {
     let set =
         ["mentat.components.prometheus.retention=7d", "mentat.components.blackbox_exporter.enabled=false"];
-    build(Suite::Trixie, Path::new(&scratch("bundle-older")), &set)
+    build(Suite::Trixie, "bundle-older", &set)
 }
 
 #[test]

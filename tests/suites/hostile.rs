@@ -12,22 +12,8 @@ use chom_format::archive::Writer;
 use chom_format::digest::Hasher;
 use chom_format::manifest::Suite;
 use chom_tests::fleet::{on_host, scratch, shop, unpack};
+use chom_tests::sample::Dice;
 use chom_tests::{dist, run};
-
-/// Fixed, so that a failure can be seen again.
-const SEED: u64 = 0x6368_6f6d;
-
-/// A small generator: the suites need repeatable positions, not good randomness.
-struct Positions(u64);
-
-impl Positions {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-}
 
 /// What `verify` says of a tarball on this machine: exit code and words.
 fn verify(tarball: &Path) -> (i32, String) {
@@ -54,7 +40,7 @@ fn any_changed_byte_is_found() {
     let path = copy("changed.tar.gz");
     let size = fs::metadata(&path).unwrap().len();
     let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
-    let mut positions = Positions(SEED);
+    let mut positions = Dice::of("hostile");
     for number in 0..500 {
         // Half of them in the first 64 KiB, where headers and manifest are; a few bytes decide most there.
         let at = positions.next(if number % 2 == 0 { size } else { size.min(65536) });
@@ -76,7 +62,7 @@ fn any_missing_end_is_found() {
     let whole = small();
     let size = fs::metadata(&whole).unwrap().len();
     let path = copy("short.tar.gz");
-    let mut positions = Positions(SEED);
+    let mut positions = Dice::of("hostile");
     let mut ends: Vec<u64> = (0..46).map(|_| positions.next(size)).collect();
     ends.extend([0, 1, size - 1, size - 9]);
     // Cut from the longest to the shortest: one copy serves all.

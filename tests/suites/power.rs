@@ -3,7 +3,7 @@
 //!
 //! The installation runs once and stands still before and after each effect; the disk of its machine is kept at some of
 //! these moments, a machine boots from each, recovers and is switched off, and what it left on the disk is compared on a
-//! throw-away host (see `chom_tests::machine`). The usual run takes two moments, `CHOM_CASES=100` as many.
+//! throw-away host (see `chom_tests::machine`). The usual run takes two moments, one in each half, `CHOM_CASES=100` as many; which, `CHOM_SAMPLE` decides.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use chom_bundle::rehearse::{Cancel, Host, Survives, duplicate};
 use chom_format::manifest::Suite;
-use chom_tests::fleet::{Unpacked, build, on_disk, scratch, unpack};
+use chom_tests::fleet::{Unpacked, build, on_disk, unpack};
 use chom_tests::machine::Machine;
 use chom_tests::matrix;
+use chom_tests::sample::{self, Dice, again};
 use chom_tests::trial::{KILLED, Trial, effects, play};
 
 const INSTALL: &str = "chom-install install --yes --no-confirm";
@@ -30,7 +31,7 @@ fn the_power_fails_in_the_middle_of_an_installation() {
     on_disk(Suite::Trixie, |host| {
         let begun = Instant::now();
         let set = ["mentat.components.firewall.enabled=false"];
-        let there = unpack(host, &build(Suite::Trixie, &scratch("bundle-machine"), &set));
+        let there = unpack(host, &build(Suite::Trixie, "bundle-machine", &set));
         Machine::prepare(host);
         let disks = host.folder().join("disks");
         fs::create_dir(&disks).unwrap();
@@ -51,6 +52,7 @@ fn the_power_fails_in_the_middle_of_an_installation() {
         play(
             cuts,
             |cut| cut.what.clone(),
+            |_| again(&format!("CHOM_SAMPLE={} CHOM_CASES={}", sample::number(), matrix::cases(2))),
             |host, Cut { what, disk }| {
                 let mut machine = Machine::boot(rehearsal, &disk);
                 machine.recovered(&what);
@@ -89,9 +91,9 @@ fn walk(host: &Host, there: &Unpacked, bare: &Path, disks: &Path, moments: u64) 
         .walk("suite-run.service", &format!("env CHOM_FAULTS=1 {}/{INSTALL} --fault walk@1", there.folder));
     let cases = matrix::cases(2) as u64;
     let mut cuts = Vec::new();
-    let mut at = 1;
+    let (mut at, each, mut dice) = (1, moments / cases, Dice::of("power"));
     for case in 0..cases {
-        let wanted = 1 + moments * (2 * case + 1) / (2 * cases);
+        let wanted = 1 + each * case + dice.next(each);
         assert!(machine.go_on(&run, wanted - at), "the run ended before moment {wanted} of {moments}");
         at = wanted;
         let when = if at % 2 == 1 { "before" } else { "after" };

@@ -22,7 +22,7 @@ static OTHER: LazyLock<std::path::PathBuf> =
 fn json(there: &Unpacked, host: &Host, words: &[&str], code: i32) -> Value {
     let said = there.installer(host, &[words, &["--json"]].concat());
     assert_eq!(said.code, code, "{words:?}: {}", said.text);
-    let lines = said.text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut lines = said.text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     // Events come before it.
     let last = lines.rfind(|line| line.get("event").is_none());
     let last = last.unwrap_or_else(|| panic!("{words:?} said no JSON: {}", said.text));
