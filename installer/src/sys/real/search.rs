@@ -93,11 +93,12 @@ fn level(dir: &Rc<OwnedFd>, path: OsString) -> io::Result<Level> {
 
 /// The directory above the one that is done.
 fn above(here: &Rc<OwnedFd>, done: &Level, levels: &mut Vec<Level>) -> io::Result<Rc<OwnedFd>> {
-    if let Some(dir) = levels.last().and_then(|level| level.dir.as_ref()) {
+    let Some(level) = levels.last() else { return Ok(Rc::clone(here)) };
+    if let Some(dir) = &level.dir {
         return Ok(Rc::clone(dir));
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    if let (Some(level), Ok(up)) = (levels.last(), openat(&**here, "..", flags, Mode::empty())) {
+    if let Ok(up) = openat(&**here, "..", flags, Mode::empty()) {
         let meta = Look::of(&up, OsStr::new(""))?.meta;
         if (meta.dev, meta.ino) == (level.dev, level.ino) {
             return Ok(Rc::new(up));
