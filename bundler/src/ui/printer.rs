@@ -1,5 +1,5 @@
 //! The only door to stdout and stderr. Text that is not of this program's own making, a host's answer above all, never
-//! gets a terminal to obey it: all text is written out by [`shown`] but that of [`Printer::own`].
+//! gets a terminal to obey it: all text is written out by [`shown()`] but that of [`Printer::own`].
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
