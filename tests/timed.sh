@@ -10,6 +10,10 @@ case $name in
     # Its hosts wait as well, and nothing bounds their number.
     rehearse) export RUST_TEST_THREADS=4 ;;
 esac
+# A program that starts others of ours must not start them through this.
+for variable in ${!CARGO_TARGET_@}; do
+    [[ $variable != *_RUNNER ]] || unset "$variable"
+done
 begun=$EPOCHREALTIME
 code=0
 "$@" || code=$?
