@@ -102,8 +102,9 @@ fn walk(host: &Host, there: &Unpacked, bare: &Path, disks: &Path, moments: u64) 
         machine.keep_disk(&disk);
         cuts.push(Cut { what, disk });
     }
-    assert!(!machine.go_on(&run, 2 * moments), "more moments than can be");
+    let goes_on = machine.go_on(&run, 2 * moments);
     let said = machine.must("cat /run/suite-run.service.log");
+    assert!(!goes_on, "more moments than can be: {said}");
     assert!(said.contains("installed and healthy"), "{said}");
     machine.cut();
     (cuts, disk)

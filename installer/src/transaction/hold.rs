@@ -14,7 +14,7 @@ use chom_format::{Exit, HostState};
 use serde::{Deserialize, Serialize};
 
 use super::Files;
-use crate::sys::{Access, Sys, SysError, open_own};
+use crate::sys::{Access, Effect, Sys, SysError, open_own};
 
 // A look at the lock holds it for a moment.
 const LOOKS: u32 = 5;
@@ -74,6 +74,10 @@ impl Hold {
         // A run may have been cut off while it made the directory.
         files.establish(sys)?;
         let path = files.lock()?;
+        if sys.meta(&path)?.is_none() {
+            // A disk that has no room for it is told as for everything else that is written.
+            sys.effect(&Effect::Reserve { path: &path, bytes: 1 })?;
+        }
         let Some(file) = open_own(sys.root(), &path, Access::Lock)? else { return Ok(None) };
         let mut looks = 0;
         loop {
