@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use chom_format::{Digest, Mode as FileMode};
-use nix::mount::{MsFlags, mount, umount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, Uid, chownat, fchmod, fchown, mkdirat, openat, readlinkat, symlinkat,
@@ -167,7 +167,9 @@ fn through(at: &Path, place: &Place, host: &OwnedFd) -> Result<OwnedFd, SysError
     match overlay(host, &memory).map_err(|source| failed("copy the attributes of", at, source))? {
         true => mounted(at, place),
         false => {
-            umount(magic(&memory).as_str()).map_err(|source| failed("unmount", at, source.into()))?;
+            // It is still held open here, and goes with that.
+            umount2(magic(&memory).as_str(), MntFlags::MNT_DETACH)
+                .map_err(|source| failed("unmount", at, source.into()))?;
             open_dir(place).map_err(|source| failed("open", at, source))
         }
     }
