@@ -9,7 +9,8 @@ use super::store::below;
 use crate::sys::{Kind, Sys, SysError, named, text_at, text_of};
 
 /// Where nothing of lasting value lies, or nothing at all.
-const NOT_SEARCHED: [&str; 7] = ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/lib/chom"];
+const NOT_SEARCHED: [&str; 6] = ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp"];
+const STATE: &str = "/var/lib/chom";
 const OVERRIDES: &str = "/var/lib/dpkg/statoverride";
 const UNITS: [&str; 2] = ["/etc/systemd/system", "/usr/lib/systemd/system"];
 const TMPFILES: [&str; 2] = ["/etc/tmpfiles.d", "/usr/lib/tmpfiles.d"];
@@ -35,7 +36,11 @@ impl Account<'_> {
     }
 
     fn owns(&self, sys: &dyn Sys) -> Result<Option<String>, SysError> {
-        let owned = sys.owned(self.uid, self.gid, &NOT_SEARCHED, MOST_NAMED + 1)?;
+        // What is kept in the state directory is not in use, wherever that really lies.
+        let state = sys.resolve(&named(STATE)?)?;
+        let skipped: Vec<&str> =
+            NOT_SEARCHED.into_iter().chain(state.as_ref().map(HostPath::as_str)).collect();
+        let owned = sys.owned(self.uid, self.gid, &skipped, MOST_NAMED + 1)?;
         let more = if owned.len() > MOST_NAMED { " and more" } else { "" };
         let some: Vec<String> = owned.iter().take(MOST_NAMED).map(|path| cut(path)).collect();
         Ok((!owned.is_empty()).then(|| format!("{}{more}", some.join(", "))))
@@ -129,6 +134,25 @@ mod tests {
             let found = account.is_held(&RealSys::new(dir.path())).unwrap();
             assert_eq!(found.is_some(), held, "{path}: {text}{found:?}");
             assert!(found.is_none_or(|reason| reason.contains(path)));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_in_the_state_directory_holds_nobody_wherever_that_lies() {
+        for (link, kept, held) in
+            [(false, "var/lib/chom/attic", false), (true, "srv/chom/attic", false), (true, "srv/app", true)]
+        {
+            let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+            fs::create_dir_all(dir.path().join("var/lib")).unwrap();
+            fs::create_dir_all(dir.path().join(kept)).unwrap();
+            if link {
+                fs::create_dir_all(dir.path().join("srv/chom")).unwrap();
+                std::os::unix::fs::symlink("/srv/chom", dir.path().join("var/lib/chom")).unwrap();
+            }
+            std::os::unix::fs::chown(dir.path().join(kept), Some(990), None).unwrap();
+            let account = Account { name: "app", uid: Some(990), gid: None };
+            let found = account.is_held(&RealSys::new(dir.path())).unwrap();
+            assert_eq!(found.is_some(), held, "{kept}: {found:?}");
         }
     }
 }
